@@ -1,0 +1,1 @@
+"""What tests need: known-answer devices and the run-time type check. Shipped; nothing here imports it."""
