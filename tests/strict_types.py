@@ -1,4 +1,4 @@
-"""The run-time type check used by the tests (``--jaxtyping-packages=edgewise,edgewise.testing.typecheck.checked``)."""
+"""The run-time type check used by the tests (``--jaxtyping-packages=edgewise,strict_types.checked``)."""
 
 from beartype import BeartypeConf, beartype
 
