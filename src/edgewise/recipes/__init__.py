@@ -1,0 +1,1 @@
+"""End-to-end runs: each joins the parts into one capability. Importing it loads nothing heavy."""
