@@ -24,7 +24,35 @@ FORMATS = ("onnx", "openvino")
 """File formats of ``export``."""
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def _check_count(flag: str, value: int) -> None:
+    if value < 1:
+        raise UsageError(f"{flag} must be at least 1, got {value}")
+
+
+def _check_seed(seed: int) -> None:
+    if seed < 0:
+        raise UsageError(f"--seed must be 0 or more, got {seed}")
+
+
+def _check_share(flag: str, share: float | None) -> None:
+    if share is not None and not (math.isfinite(share) and share > 0):
+        raise UsageError(f"{flag} must be a positive share such as 1.0x, got {share:g}x")
+
+
+def _check_widths(floor: float | None, keep: tuple[str, ...], only: tuple[str, ...]) -> None:
+    if floor is not None and not 0 < floor <= 1:
+        raise UsageError(f"--width-floor must lie in (0x, 1x], got {floor:g}x")
+    both = sorted(set(keep) & set(only))
+    if both:
+        raise UsageError(f"a layer cannot stand in both --keep and --only, got {', '.join(both)}")
+
+
+def _check_name(kind: str, name: str | None, known: tuple[str, ...]) -> None:
+    if name is not None and name not in known:
+        raise unknown_name(kind, name, known)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,14 +117,14 @@ class DataRequest:
         data: ``digits``, ``imagefolder:PATH``, ``npz:FILE`` or ``torchvision:NAME:ROOT``.
         epochs: Passes over the training part; 0 only recalibrates batch norm. Not negative.
         mean: Mean of each channel of images in [0, 1].
-        deviation: Standard deviation of each channel; positive.
+        std: Standard deviation of each channel; positive.
         seed: Seed of the validation split, the order and the augmentation.
     """
 
     data: str
     epochs: float = 10.0
     mean: tuple[float, ...] = IMAGENET_MEAN
-    deviation: tuple[float, ...] = IMAGENET_DEVIATION
+    std: tuple[float, ...] = IMAGENET_STD
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -105,42 +133,34 @@ class DataRequest:
             raise UsageError(f"--epochs must be 0 or more, got {self.epochs:g}")
         if not all(math.isfinite(value) for value in self.mean):
             raise UsageError(f"--mean must hold finite numbers, got {self.mean}")
-        if not all(math.isfinite(value) and value > 0 for value in self.deviation):
-            raise UsageError(f"--std must hold positive numbers, got {self.deviation}")
+        if not all(math.isfinite(value) and value > 0 for value in self.std):
+            raise UsageError(f"--std must hold positive numbers, got {self.std}")
         _check_seed(self.seed)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class WidthRequest:
-    """Which widths may change, and how far.
+class ProfileRequest:
+    """Staircases of one network on one device.
 
     Attributes:
-        width_floor: Smallest share of the present width, in (0, 1]; none for the objective's default.
+        model: The network.
+        device: The device.
+        width_floor: Smallest share of the present width, in (0, 1]; none for the default.
         keep: Layers whose widths stay.
         only: Layers whose widths alone may change; empty for all.
+        seed: Seed of everything drawn.
     """
-
-    width_floor: float | None = None
-    keep: tuple[str, ...] = ()
-    only: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        """Checks the floor."""
-        if self.width_floor is not None and not 0 < self.width_floor <= 1:
-            raise UsageError(f"--width-floor must lie in (0x, 1x], got {self.width_floor:g}x")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ProfileRequest:
-    """Staircases of one network on one device."""
 
     model: ModelRequest
     device: DeviceRequest = DeviceRequest()
-    widths: WidthRequest = WidthRequest()
+    width_floor: float | None = None
+    keep: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Checks the seed."""
+        """Checks the floor, the layers and the seed."""
+        _check_widths(self.width_floor, self.keep, self.only)
         _check_seed(self.seed)
 
 
@@ -152,7 +172,9 @@ class FitRequest:
         model: The network.
         latency: The target.
         device: Where the latency counts.
-        widths: Which widths may change.
+        width_floor: Smallest share of the present width, in (0, 1]; none for the objective's default.
+        keep: Layers whose widths stay.
+        only: Layers whose widths alone may change; empty for all.
         solver: ``exact``, ``algorithm2`` or ``round``.
         objective: ``importance`` or ``params``; none for importance with weights or data and params without.
         importance: ``l2``, ``batch_norm`` or ``taylor``; none for taylor with data and l2 without.
@@ -168,7 +190,9 @@ class FitRequest:
     model: ModelRequest
     latency: LatencyTarget
     device: DeviceRequest = DeviceRequest()
-    widths: WidthRequest = WidthRequest()
+    width_floor: float | None = None
+    keep: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
     solver: str = "exact"
     objective: str | None = None
     importance: str | None = None
@@ -182,6 +206,7 @@ class FitRequest:
 
     def __post_init__(self) -> None:
         """Checks names, shares, and what needs what."""
+        _check_widths(self.width_floor, self.keep, self.only)
         _check_name("solver", self.solver, SOLVERS)
         _check_name("objective", self.objective, OBJECTIVES)
         _check_name("importance", self.importance, IMPORTANCES)
@@ -278,23 +303,3 @@ class DemoRequest:
     def __post_init__(self) -> None:
         """Checks the seed."""
         _check_seed(self.seed)
-
-
-def _check_count(flag: str, value: int) -> None:
-    if value < 1:
-        raise UsageError(f"{flag} must be at least 1, got {value}")
-
-
-def _check_seed(seed: int) -> None:
-    if seed < 0:
-        raise UsageError(f"--seed must be 0 or more, got {seed}")
-
-
-def _check_share(flag: str, share: float | None) -> None:
-    if share is not None and not (math.isfinite(share) and share > 0):
-        raise UsageError(f"{flag} must be a positive share such as 1.0x, got {share:g}x")
-
-
-def _check_name(kind: str, name: str | None, known: tuple[str, ...]) -> None:
-    if name is not None and name not in known:
-        raise unknown_name(kind, name, known)
