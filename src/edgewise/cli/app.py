@@ -1,0 +1,317 @@
+"""The commands. Each makes a request, hands it to one recipe, and shows what came back."""
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import edgewise
+from edgewise._core.units import parse_latency, parse_ratio
+from edgewise.cli import options as opt
+from edgewise.cli import render
+from edgewise.cli.output import check_destination, show
+from edgewise.cli.progress import watch
+from edgewise.recipes.requests import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    BenchRequest,
+    DataRequest,
+    DemoRequest,
+    DeviceRequest,
+    ExportRequest,
+    FitRequest,
+    ModelRequest,
+    ProfileRequest,
+    ReportRequest,
+)
+
+_DEVICE = "onnxruntime-cpu"
+_MEAN = ",".join(f"{value:g}" for value in IMAGENET_MEAN)
+_STD = ",".join(f"{value:g}" for value in IMAGENET_STD)
+# A comma ends a device where the name of another follows: commands behind `exec:` may hold commas.
+_BETWEEN_DEVICES = re.compile(r",(?=\s*(?:exec:|lut:|[A-Za-z0-9-]+\s*(?:,|$)))")
+
+app = typer.Typer(
+    name="edgewise",
+    help="Makes a convolutional network fast on the device you have, and tells you why.",
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"edgewise {edgewise.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True)] = False,
+) -> None:
+    """Makes a convolutional network fast on the device you have, and tells you why."""
+
+
+@app.command()
+def devices(json: opt.Json = None) -> None:
+    """Lists the runtimes found here, and the devices that are simulated."""
+    check_destination(json)
+    with watch("looking for runtimes", results=json):
+        from edgewise.recipes.devices import list_devices
+
+        found = list_devices()
+    show(found, render=render.devices, path=json)
+
+
+@app.command()
+def inspect(
+    model: opt.Model,
+    weights: opt.Weights = None,
+    pretrained: opt.Pretrained = False,
+    input: opt.Input = None,
+    json: opt.Json = None,
+) -> None:
+    """Shows a network as hardware sees it: layers, MACs, parameters, ties."""
+    check_destination(json)
+    request = ModelRequest(model=model, weights=weights, pretrained=pretrained, input=input)
+    with watch(f"reading {model}", results=json):
+        from edgewise.recipes.inspect import inspect_model
+
+        seen = inspect_model(request)
+    show(seen, render=render.inspect, path=json)
+
+
+@app.command()
+def profile(
+    model: opt.Model,
+    device: opt.Device = _DEVICE,
+    threads: opt.Threads = 1,
+    batch: opt.Batch = 1,
+    precision: opt.Precision = "fp32",
+    width_floor: opt.WidthFloor = None,
+    keep: opt.Keep = None,
+    only: opt.Only = None,
+    weights: opt.Weights = None,
+    pretrained: opt.Pretrained = False,
+    input: opt.Input = None,
+    seed: opt.Seed = 0,
+    db: opt.Database = None,
+    json: opt.Json = None,
+) -> None:
+    """Finds the steps in latency as each layer gets wider, and the widths worth considering."""
+    check_destination(json)
+    request = ProfileRequest(
+        model=ModelRequest(model=model, weights=weights, pretrained=pretrained, input=input),
+        device=DeviceRequest(device=device, threads=threads, batch=batch, precision=precision, db=db),
+        width_floor=_share(width_floor, flag="--width-floor"),
+        keep=opt.words(keep),
+        only=opt.words(only),
+        seed=seed,
+    )
+    with watch(f"reading {model}", results=json) as progress:
+        from edgewise.recipes.profile import run_profile
+
+        result = run_profile(request, progress=progress)
+    show(result, render=render.profile, path=json)
+
+
+@app.command()
+def fit(
+    model: opt.Model,
+    latency: Annotated[str, typer.Option("--latency", metavar="0.7x|2ms", help="Latency to reach.", show_default=False)],
+    device: opt.Device = _DEVICE,
+    threads: opt.Threads = 1,
+    batch: opt.Batch = 1,
+    precision: opt.Precision = "fp32",
+    solver: Annotated[str, typer.Option("--solver", metavar="S", help="exact, algorithm2 or round.")] = "exact",
+    objective: Annotated[
+        str | None,
+        typer.Option(
+            "--objective",
+            metavar="O",
+            help="Keep as much importance or as many params as possible; importance where there are weights or data.",
+            show_default=False,
+        ),
+    ] = None,
+    importance: Annotated[
+        str | None,
+        typer.Option("--importance", metavar="I", help="Judge channels by l2, batch_norm or taylor.", show_default=False),
+    ] = None,
+    params_at_least: Annotated[
+        str | None,
+        typer.Option("--params-at-least", metavar="1.0x", help="Smallest share of the parameters.", show_default=False),
+    ] = None,
+    macs_at_most: Annotated[
+        str | None, typer.Option("--macs-at-most", metavar="1.0x", help="Largest share of the MACs.", show_default=False)
+    ] = None,
+    width_floor: opt.WidthFloor = None,
+    keep: opt.Keep = None,
+    only: opt.Only = None,
+    weights: opt.Weights = None,
+    pretrained: opt.Pretrained = False,
+    input: opt.Input = None,
+    data: opt.Data = None,
+    epochs: opt.Epochs = 10.0,
+    mean: opt.Mean = _MEAN,
+    std: opt.Std = _STD,
+    distill: Annotated[bool, typer.Option("--distill", help="Learn from the original network's outputs too.")] = False,
+    seed: opt.Seed = 0,
+    out: opt.Out = None,
+    resume: opt.Resume = False,
+    db: opt.Database = None,
+    json: opt.Json = None,
+) -> None:
+    """Finds the widths that meet a latency target at the least loss, and applies them."""
+    check_destination(json)
+    request = FitRequest(
+        model=ModelRequest(model=model, weights=weights, pretrained=pretrained, input=input),
+        latency=parse_latency(latency),
+        device=DeviceRequest(device=device, threads=threads, batch=batch, precision=precision, db=db),
+        width_floor=_share(width_floor, flag="--width-floor"),
+        keep=opt.words(keep),
+        only=opt.words(only),
+        solver=solver,
+        objective=objective,
+        importance=importance,
+        params_at_least=_share(params_at_least, flag="--params-at-least"),
+        macs_at_most=_share(macs_at_most, flag="--macs-at-most"),
+        data=_data(data, epochs=epochs, mean=mean, std=std, seed=seed),
+        distill=distill,
+        seed=seed,
+        out=out,
+        resume=resume,
+    )
+    with watch(f"reading {model}", results=json) as progress:
+        from edgewise.recipes.fit import run_fit
+
+        result = run_fit(request, progress=progress)
+    show(result, render=render.fit, path=json)
+
+
+@app.command()
+def bench(
+    models: opt.Models,
+    device: opt.Devices = _DEVICE,
+    why: Annotated[bool, typer.Option("--why", help="Explain, layer by layer, where MACs saved became time saved.")] = False,
+    threads: opt.Threads = 1,
+    batch: opt.Batch = 1,
+    precision: opt.Precision = "fp32",
+    weights: opt.Weights = None,
+    pretrained: opt.Pretrained = False,
+    input: opt.Input = None,
+    db: opt.Database = None,
+    json: opt.Json = None,
+) -> None:
+    """Measures networks on devices, everything interleaved in one run."""
+    check_destination(json)
+    request = BenchRequest(
+        models=tuple(ModelRequest(model=model, weights=weights, pretrained=pretrained, input=input) for model in models),
+        devices=tuple(
+            DeviceRequest(device=name.strip(), threads=threads, batch=batch, precision=precision, db=db)
+            for name in _BETWEEN_DEVICES.split(device)
+        ),
+        why=why,
+    )
+    with watch(f"reading {', '.join(models)}", results=json) as progress:
+        from edgewise.recipes.bench import run_bench
+
+        result = run_bench(request, progress=progress)
+    show(result, render=render.bench, path=json)
+
+
+@app.command()
+def export(
+    model: opt.Model,
+    format: Annotated[str, typer.Option("--format", metavar="F", help="onnx or openvino.")] = "onnx",
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="File to write; by default named after the model.", show_default=False)
+    ] = None,
+    threads: opt.Threads = 1,
+    batch: opt.Batch = 1,
+    precision: opt.Precision = "fp32",
+    weights: opt.Weights = None,
+    pretrained: opt.Pretrained = False,
+    input: opt.Input = None,
+    db: opt.Database = None,
+    json: opt.Json = None,
+) -> None:
+    """Writes a file for a runtime, checks that it computes the same, and measures it."""
+    check_destination(json)
+    request = ExportRequest(
+        model=ModelRequest(model=model, weights=weights, pretrained=pretrained, input=input),
+        format=format,
+        out=out,
+        device=DeviceRequest(threads=threads, batch=batch, precision=precision, db=db),
+    )
+    with watch(f"reading {model}", results=json) as progress:
+        from edgewise.recipes.export import run_export
+
+        result = run_export(request, progress=progress)
+    show(result, render=render.export, path=json)
+
+
+@app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN…", help="Run folders.", show_default=False)],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="File to write; by default report.html in the first run.", show_default=False),
+    ] = None,
+    json: opt.Json = None,
+) -> None:
+    """Describes runs in one self-contained HTML file."""
+    check_destination(json)
+    request = ReportRequest(runs=tuple(runs), out=out)
+    with watch("reading the runs", results=json):
+        from edgewise.recipes.report import run_report
+
+        result = run_report(request)
+    show(result, render=render.report, path=json)
+
+
+@app.command()
+def tables(
+    only: Annotated[
+        str | None, typer.Option("--only", metavar="ID[,ID…]", help="Tables to make; all by default.", show_default=False)
+    ] = None,
+    json: opt.Json = None,
+) -> None:
+    """Makes the tutorial's tables: quoted, simulated and measured side by side."""
+    check_destination(json)
+    with watch("making tables", results=json) as progress:
+        from edgewise.recipes.tables import make_tables, tables_to_json
+
+        rows = make_tables(opt.words([only] if only else None), progress=progress)
+    show(tables_to_json(rows), render=render.tables, path=json)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", metavar="RUN", help="Run folder to write.")] = Path("runs/demo"),
+    device: opt.Device = _DEVICE,
+    smoke: Annotated[bool, typer.Option("--smoke", help="The same path, as short as possible.")] = False,
+    seed: opt.Seed = 0,
+    resume: opt.Resume = False,
+    db: opt.Database = None,
+    json: opt.Json = None,
+) -> None:
+    """Does the main job on embedded data: train, profile, fit to 0.6x, fine-tune, measure, report."""
+    check_destination(json)
+    request = DemoRequest(out=out, device=DeviceRequest(device=device, db=db), seed=seed, size="smoke" if smoke else "full", resume=resume)
+    with watch("starting the demo", results=json) as progress:
+        from edgewise.recipes.demo import run_demo
+
+        result = run_demo(request, progress=progress)
+    show(result, render=render.fit, path=json)
+
+
+def _share(text: str | None, *, flag: str) -> float | None:
+    return None if text is None else parse_ratio(text, flag=flag)
+
+
+def _data(data: str | None, *, epochs: float, mean: str, std: str, seed: int) -> DataRequest | None:
+    if data is None:
+        return None
+    return DataRequest(data=data, epochs=epochs, mean=opt.numbers(mean, flag="--mean"), std=opt.numbers(std, flag="--std"), seed=seed)

@@ -1,0 +1,106 @@
+"""The options that commands share, with their fixed names and defaults."""
+
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import typer
+
+from edgewise._core.errors import UsageError
+
+Model: TypeAlias = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="A built-in name (resnet56), timm:NAME, torchvision:NAME, file.py:factory, or a run folder.",
+        show_default=False,
+    ),
+]
+Models: TypeAlias = Annotated[
+    list[str],
+    typer.Argument(metavar="MODEL…", help="Networks or run folders, the baseline first.", show_default=False),
+]
+Weights: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--weights", metavar="FILE", help="Weights to load: safetensors, or a state dict.", show_default=False),
+]
+Pretrained: TypeAlias = Annotated[bool, typer.Option("--pretrained", help="Download the weights that timm or torchvision publish.")]
+Input: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--input", metavar="1x3x224x224", help="Input shape; known for named models.", show_default=False),
+]
+Device: TypeAlias = Annotated[str, typer.Option("--device", metavar="D", help="Where latency counts; `edgewise devices` lists them.")]
+Devices: TypeAlias = Annotated[
+    str, typer.Option("--device", metavar="D[,D…]", help="Devices, separated by commas; `edgewise devices` lists them.")
+]
+Threads: TypeAlias = Annotated[int, typer.Option("--threads", metavar="N", help="Threads the runtime may use.")]
+Batch: TypeAlias = Annotated[int, typer.Option("--batch", metavar="N", help="Inputs at once.")]
+Precision: TypeAlias = Annotated[str, typer.Option("--precision", metavar="P", help="fp32, bf16 or fp16.")]
+Database: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--db",
+        metavar="FILE",
+        help="Latency database; by default $EDGEWISE_HOME/latency.sqlite or in the cache folder.",
+        show_default=False,
+    ),
+]
+Seed: TypeAlias = Annotated[int, typer.Option("--seed", metavar="N", help="Seed of everything drawn.")]
+Json: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--json", metavar="FILE", help="Also write the result there as JSON; - for standard output.", show_default=False),
+]
+Out: TypeAlias = Annotated[Path | None, typer.Option("--out", metavar="RUN", help="Run folder to write.", show_default=False)]
+Resume: TypeAlias = Annotated[bool, typer.Option("--resume", help="Go on with the unfinished run in --out.")]
+Data: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        metavar="DATA",
+        help="digits, imagefolder:PATH, npz:FILE or torchvision:NAME:ROOT. Without it nothing is trained.",
+        show_default=False,
+    ),
+]
+Epochs: TypeAlias = Annotated[float, typer.Option("--epochs", metavar="N", help="Passes over the training data; 0 only recalibrates.")]
+Mean: TypeAlias = Annotated[str, typer.Option("--mean", metavar="R,G,B", help="Mean of images in [0, 1].")]
+Std: TypeAlias = Annotated[str, typer.Option("--std", metavar="R,G,B", help="Their standard deviation.")]
+WidthFloor: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--width-floor", metavar="0.25x", help="Smallest share of a layer's present width.", show_default=False),
+]
+Keep: TypeAlias = Annotated[
+    list[str] | None, typer.Option("--keep", metavar="NAME", help="Layer whose width stays; may be repeated.", show_default=False)
+]
+Only: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option("--only", metavar="NAME", help="Layer whose width may change, no other; may be repeated.", show_default=False),
+]
+
+
+def numbers(text: str, *, flag: str) -> tuple[float, ...]:
+    """The numbers in a comma-separated text.
+
+    Args:
+        text: What was typed, such as ``0.5,0.5,0.5``.
+        flag: The option, for the error.
+
+    Raises:
+        UsageError: Something between the commas is not a number.
+
+    Example:
+        >>> numbers("0.5, 0.25", flag="--mean")
+        (0.5, 0.25)
+    """
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(f"{flag} must be numbers separated by commas, such as 0.485,0.456,0.406, got {text!r}") from None
+
+
+def words(texts: list[str] | None) -> tuple[str, ...]:
+    """The names in repeated options, each of which may hold several separated by commas.
+
+    Example:
+        >>> words(["conv1,conv2", "fc"])
+        ('conv1', 'conv2', 'fc')
+    """
+    return tuple(word.strip() for text in texts or [] for word in text.split(",") if word.strip())

@@ -1,0 +1,91 @@
+"""Results on standard output for people, and the same as JSON for programs."""
+
+import datetime
+import json
+import platform
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import typer
+
+import edgewise
+from edgewise._core.errors import UsageError
+from edgewise._core.files import write_json
+
+Value = Mapping[str, Any]
+"""A result as JSON values."""
+
+
+class Result(Protocol):
+    """What a recipe returns when it returns more than JSON values."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The result as JSON values."""
+        ...
+
+
+def check_destination(path: Path | None) -> None:
+    """Finds out before the work, not after it, that a result cannot be written.
+
+    Raises:
+        UsageError: The path names a folder.
+    """
+    if path is not None and path.is_dir():
+        raise UsageError(f"--json needs a file to write, got the folder {path}")
+
+
+def show(result: Result | Value, *, render: Callable[[Value], str], path: Path | None) -> None:
+    """Prints a result for people and, where asked for, writes it as JSON.
+
+    Args:
+        result: What a recipe returned.
+        render: Turns it into text.
+        path: File for the JSON; ``-`` prints it in place of the text.
+    """
+    value = result if isinstance(result, Mapping) else result.to_json()
+    if path is not None:
+        content = {**value, "provenance": value.get("provenance") or provenance()}
+        if str(path) == "-":
+            typer.echo(json.dumps(content, indent=2, allow_nan=False))
+            return
+        write_json(path, content)
+    typer.echo(render(value))
+
+
+def provenance() -> dict[str, Any]:
+    """What made a result: version, command, machine and time."""
+    return {
+        "edgewise": edgewise.__version__,
+        "command": ["edgewise", *sys.argv[1:]],
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+
+
+def columns(header: Sequence[str], rows: Sequence[Sequence[object]], *, numeric: Sequence[int] = ()) -> str:
+    """A table in plain text, as wide as its content.
+
+    Args:
+        header: Name of each column.
+        rows: Cells of each row; none prints as a dash.
+        numeric: Places of the columns to align right.
+
+    Example:
+        >>> print(columns(["layer", "ms"], [["conv1", "1.25"], ["fc", None]], numeric=[1]))
+        layer    ms
+        conv1  1.25
+        fc        —
+    """
+    cells = [[*header], *([("—" if cell is None else str(cell)) for cell in row] for row in rows)]
+    widths = [max(len(row[place]) for row in cells) for place in range(len(header))]
+    lines = [
+        "  ".join(
+            cell.rjust(width) if place in numeric else cell.ljust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in cells
+    ]
+    return "\n".join(line.rstrip() for line in lines)
