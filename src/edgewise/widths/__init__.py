@@ -1,0 +1,1 @@
+"""Choosing the widths of a network for a latency: staircases, candidates, solvers."""
