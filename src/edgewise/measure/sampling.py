@@ -1,0 +1,227 @@
+"""Timing several sessions fairly, and saying how good the numbers are."""
+
+import gc
+import math
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from edgewise._core.errors import DeviceError, UsageError
+from edgewise._core.progress import Progress, SilentProgress
+from edgewise._core.rng import make_rng
+from edgewise.measure.lock import timing_lock
+from edgewise.measure.session import Session
+
+NOISY_RATIO = 0.1
+"""Quartile distance, or drift, as a share of the median from which a sample is noisy (torch.utils.benchmark warns there)."""
+_SHORTEST_TIMING_S = 50e-6
+_STEPS = 100.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sample:
+    """Repeated timings of one network or piece, and what they say.
+
+    Attributes:
+        times_s: Seconds of one inference, in the order measured; at least one, all positive.
+        latency_s: Their median.
+        min_s: Their minimum, for ratios within one interleaved run.
+        q1_s: First quartile (linear interpolation).
+        q3_s: Third quartile.
+        noisy: The quartiles lie more than 10 % of the median apart, or the medians of the
+            first and second half do.
+
+    Example:
+        >>> sample = Sample(times_s=(1.0, 2.0, 3.0, 4.0, 10.0))
+        >>> sample.latency_s, sample.min_s, sample.q1_s, sample.q3_s, sample.noisy
+        (3.0, 1.0, 2.0, 4.0, True)
+    """
+
+    times_s: tuple[float, ...]
+    latency_s: float = field(init=False)
+    min_s: float = field(init=False)
+    q1_s: float = field(init=False)
+    q3_s: float = field(init=False)
+    noisy: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Checks the times and works out the statistics."""
+        if not self.times_s or not all(math.isfinite(time_s) and time_s > 0 for time_s in self.times_s):
+            raise UsageError(f"`times_s` must hold at least one time, all positive and finite, got {list(self.times_s)[:5]}")
+        ordered = sorted(self.times_s)
+        median, q1, q3 = (_quantile(ordered, share) for share in (0.5, 0.25, 0.75))
+        for name, value in (("latency_s", median), ("min_s", ordered[0]), ("q1_s", q1), ("q3_s", q3)):
+            object.__setattr__(self, name, value)
+        object.__setattr__(self, "noisy", max(q3 - q1, _drift_s(self.times_s)) > NOISY_RATIO * median)
+
+    @property
+    def n(self) -> int:
+        """Number of timings."""
+        return len(self.times_s)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Schedule:
+    """How long to time.
+
+    Attributes:
+        warmup: Untimed inferences of each session before the first timed one.
+        repeats: Rounds timed at least, each with one timing of every session.
+        min_seconds: Seconds spent timing each session at least, on average.
+        max_seconds: Seconds after which no further round begins, for each session on
+            average; three rounds are always timed.
+        stable_ratio: Timing ends when every median is known to this share of itself.
+    """
+
+    warmup: int = 3
+    repeats: int = 10
+    min_seconds: float = 0.05
+    max_seconds: float = 2.0
+    stable_ratio: float = 0.01
+
+    def __post_init__(self) -> None:
+        """Checks the ranges."""
+        if self.warmup < 0 or self.repeats < 1:
+            raise UsageError(f"`warmup` must not be negative and `repeats` at least 1, got {self.warmup} and {self.repeats}")
+        if not 0 <= self.min_seconds <= self.max_seconds < math.inf:
+            raise UsageError(f"0 <= `min_seconds` <= `max_seconds` must hold, got {self.min_seconds} and {self.max_seconds}")
+        if not self.stable_ratio > 0:
+            raise UsageError(f"`stable_ratio` must be positive, got {self.stable_ratio}")
+
+
+DEFAULT_SCHEDULE = Schedule()
+_LEAST_ROUNDS = 3
+
+
+def measure_interleaved(
+    sessions: Sequence[Session],
+    schedule: Schedule = DEFAULT_SCHEDULE,
+    *,
+    progress: Progress | None = None,
+    seed: int = 0,
+) -> list[Sample]:
+    """Times all sessions in turn, round after round, so that a slow minute hits them alike.
+
+    Every round times each session once; the round's first session is drawn at random, so
+    that none always follows the same state of the caches. Rounds go on until every median
+    is stable, within the schedule's limits. Runs shorter than 50 µs are timed several at a
+    time. The machine's timing lock is held throughout.
+
+    Args:
+        sessions: What to time; all have the same number of timings afterwards.
+        schedule: How long to time.
+        progress: Is told how far it is.
+        seed: Of the order.
+
+    Returns:
+        One sample a session, in the order given.
+
+    Raises:
+        DeviceError: A session fails, or reports no positive time.
+    """
+    watcher = progress or SilentProgress()
+    if not sessions:
+        return []
+    with timing_lock(watcher), _no_garbage_collection():
+        watcher.start(f"timing {len(sessions)} network{'s' if len(sessions) > 1 else ''}", _STEPS)
+        loops = [_warm_up(session, schedule) for session in sessions]
+        times_s = _timed_rounds(sessions, loops, schedule, progress=watcher, seed=seed)
+    return [Sample(times_s=tuple(times)) for times in times_s]
+
+
+def is_stable(times_s: Sequence[float], *, ratio: float) -> bool:
+    """Whether the median is known to ``ratio`` of itself, with about 95 % confidence.
+
+    Uses the half-width of a box plot's notch, ``1.57 * (q3 - q1) / sqrt(n)`` (McGill, Tukey and
+    Larsen, Variations of box plots, The American Statistician 32, 1978), which no outlier moves.
+
+    Example:
+        >>> is_stable([1.0] * 10, ratio=0.01), is_stable([1.0, 2.0, 3.0], ratio=0.01)
+        (True, False)
+    """
+    ordered = sorted(times_s)
+    notch = 1.57 * (_quantile(ordered, 0.75) - _quantile(ordered, 0.25)) / math.sqrt(len(ordered))
+    return notch <= ratio * _quantile(ordered, 0.5)
+
+
+def _timed_rounds(
+    sessions: Sequence[Session], loops: Sequence[int], schedule: Schedule, *, progress: Progress, seed: int
+) -> list[list[float]]:
+    rng = make_rng(seed, "interleave")
+    times_s: list[list[float]] = [[] for _ in sessions]
+    start_s, told, next_check = time.monotonic(), 0.0, schedule.repeats
+    while True:
+        for place in _rotation(len(sessions), rng):
+            times_s[place].append(_time_s(sessions[place], loops[place]))
+        rounds, spent_s = len(times_s[0]), (time.monotonic() - start_s) / len(sessions)
+        told = _tell(progress, told, rounds, spent_s, schedule)
+        if spent_s >= schedule.max_seconds and rounds >= min(_LEAST_ROUNDS, schedule.repeats):
+            break
+        if rounds < max(schedule.repeats, next_check) or spent_s < schedule.min_seconds:
+            continue
+        if all(is_stable(times, ratio=schedule.stable_ratio) for times in times_s):
+            break
+        next_check = rounds + max(1, rounds // 10)  # sorting after every round would cost more than the rounds
+    progress.advance(_STEPS - told)
+    return times_s
+
+
+def _rotation(count: int, rng: np.random.Generator) -> list[int]:
+    first = int(rng.integers(count))
+    return [(first + step) % count for step in range(count)]
+
+
+def _time_s(session: Session, loops: int) -> float:
+    seconds = session.time_once_s() if loops == 1 else math.fsum(session.time_once_s() for _ in range(loops)) / loops
+    if not (math.isfinite(seconds) and seconds > 0):
+        raise DeviceError(f"a timing must be a positive number of seconds, got {seconds}")
+    return seconds
+
+
+def _warm_up(session: Session, schedule: Schedule) -> int:
+    """Runs the session until it is warm; returns how many runs one timing takes together."""
+    give_up_s = time.monotonic() + schedule.max_seconds / 2
+    times_s = []
+    for _ in range(max(1, schedule.warmup)):
+        times_s.append(session.time_once_s())
+        if time.monotonic() > give_up_s:
+            break
+    shortest_s = min(times_s)
+    return max(1, math.ceil(_SHORTEST_TIMING_S / shortest_s)) if shortest_s > 0 else 1
+
+
+def _tell(progress: Progress, told: float, rounds: int, spent_s: float, schedule: Schedule) -> float:
+    by_time = spent_s / schedule.max_seconds if schedule.max_seconds > 0 else 1.0
+    by_rounds = min(rounds / schedule.repeats, spent_s / schedule.min_seconds if schedule.min_seconds > 0 else 1.0)
+    done = min(_STEPS, _STEPS * max(by_time, 0.9 * min(1.0, by_rounds)))
+    if done - told < 1.0:
+        return told
+    progress.advance(done - told)
+    return done
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _drift_s(times_s: Sequence[float]) -> float:
+    half = len(times_s) // 2
+    return abs(statistics.median(times_s[:half]) - statistics.median(times_s[-half:])) if half else 0.0
+
+
+def _quantile(ordered: Sequence[float], share: float) -> float:
+    place = share * (len(ordered) - 1)
+    low = math.floor(place)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (place - low) * (ordered[high] - ordered[low])
