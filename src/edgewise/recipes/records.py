@@ -1,0 +1,81 @@
+"""A model ready to use, and the record by which it is built again."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from edgewise.ir import WidthPlan
+from edgewise.models.sources import ModelSource
+
+_INPUT_SEED = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelRecord:
+    """How to build a model again, tensors apart.
+
+    Attributes:
+        source: Where the original comes from.
+        input_shape: Shape of its input with a batch of one.
+        plans: What was done to the original, in order.
+        trained: Its tensors come from a file, a zoo or training, not from initial draws.
+    """
+
+    source: ModelSource
+    input_shape: tuple[int, ...]
+    plans: tuple[WidthPlan, ...] = ()
+    trained: bool = False
+
+    def followed_by(self, plan: WidthPlan, *, trained: bool) -> "ModelRecord":
+        """The record after one more plan; ``trained`` as in the attributes."""
+        return replace(self, plans=(*self.plans, plan), trained=trained)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoadedModel:
+    """A model ready to use, in evaluation mode, with the record of where it comes from.
+
+    Attributes:
+        model: The network.
+        record: How to build it again.
+        name: What people called it: a name, or the path of a run folder.
+    """
+
+    model: nn.Module
+    record: ModelRecord
+    name: str
+
+    @property
+    def source(self) -> ModelSource:
+        """Where the original comes from."""
+        return self.record.source
+
+    @property
+    def plans(self) -> tuple[WidthPlan, ...]:
+        """What was done to the original, in order."""
+        return self.record.plans
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of the input with a batch of one."""
+        return self.record.input_shape
+
+    @property
+    def trained(self) -> bool:
+        """Whether its tensors are more than initial draws."""
+        return self.record.trained
+
+    def inputs(self, *, batch: int = 1) -> tuple[Tensor, ...]:
+        """Example inputs, normal numbers from a fixed seed, for tracing, export and timing.
+
+        Args:
+            batch: Inputs at once; at least 1.
+        """
+        return example_inputs(self.input_shape, batch=batch)
+
+
+def example_inputs(shape: tuple[int, ...], *, batch: int = 1) -> tuple[Tensor, ...]:
+    """Inputs of a shape whose batch of one is replaced by ``batch``: normal numbers from a fixed seed."""
+    generator = torch.Generator().manual_seed(_INPUT_SEED)
+    return (torch.randn((batch, *shape[1:]), generator=generator),)
