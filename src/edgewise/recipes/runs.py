@@ -225,8 +225,8 @@ def _read_spec(folder: Path) -> _SpecFile:
     value = _read_json(folder / SPEC_FILE, folder)
     found = value.get("format")
     if found != FORMAT:
-        raise RunError(
-            f"{folder} is a run of format {found!r}, XX
+        version = edgewise.__version__
+        raise RunError(f"{folder} is a run of format {found!r}, edgewise {version} reads format {FORMAT}; use the version that wrote it")
     try:
         return _SpecFile.model_validate(value)
     except ValidationError as error:
