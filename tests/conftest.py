@@ -3,8 +3,14 @@
 import os
 import shutil
 from pathlib import Path
+from typing import runtime_checkable
 
 import pytest
+
+from edgewise._core.progress import Progress
+
+# The run-time type check can only check protocols that allow it.
+runtime_checkable(Progress)
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

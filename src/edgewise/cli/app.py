@@ -1,6 +1,5 @@
 """The commands. Each makes a request, hands it to one recipe, and shows what came back."""
 
-import re
 from pathlib import Path
 from typing import Annotated
 
@@ -29,8 +28,6 @@ from edgewise.recipes.requests import (
 _DEVICE = "onnxruntime-cpu"
 _MEAN = ",".join(f"{value:g}" for value in IMAGENET_MEAN)
 _STD = ",".join(f"{value:g}" for value in IMAGENET_STD)
-# A comma ends a device where the name of another follows: commands behind `exec:` may hold commas.
-_BETWEEN_DEVICES = re.compile(r",(?=\s*(?:exec:|lut:|[A-Za-z0-9-]+\s*(?:,|$)))")
 
 app = typer.Typer(
     name="edgewise",
@@ -41,10 +38,11 @@ app = typer.Typer(
 )
 
 
-def _show_version(wanted: bool) -> None:
+def _show_version(wanted: bool) -> bool:
     if wanted:
         typer.echo(f"edgewise {edgewise.__version__}")
         raise typer.Exit
+    return wanted
 
 
 @app.callback()
@@ -208,10 +206,7 @@ def bench(
     check_destination(json)
     request = BenchRequest(
         models=tuple(ModelRequest(model=model, weights=weights, pretrained=pretrained, input=input) for model in models),
-        devices=tuple(
-            DeviceRequest(device=name.strip(), threads=threads, batch=batch, precision=precision, db=db)
-            for name in _BETWEEN_DEVICES.split(device)
-        ),
+        devices=tuple(DeviceRequest(device=name, threads=threads, batch=batch, precision=precision, db=db) for name in opt.devices(device)),
         why=why,
     )
     with watch(f"reading {', '.join(models)}", results=json) as progress:

@@ -23,8 +23,6 @@ from edgewise._core.errors import EdgewiseError
 from edgewise.cli.app import app
 
 DONE, BUG, BAD_INPUT, INTERRUPTED, READER_GONE = 0, 1, 2, 130, 141
-RESUMABLE = frozenset({"demo", "fit"})
-"""Commands with ``--resume``."""
 
 # typer publishes this class only as an ancestor of BadParameter.
 _ArgumentError = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
@@ -56,7 +54,7 @@ def _fail(error: BaseException, words: Sequence[str]) -> int:
         # typer turns a broken pipe into an exit of its own.
         return _leave_quietly()
     if isinstance(error, KeyboardInterrupt | typer.Abort):
-        _say(f"interrupted; {_how_to_go_on(words)}")
+        _say(f"interrupted; {how_to_go_on(words)}")
         return INTERRUPTED
     if isinstance(error, _ArgumentError):
         _say(_usage_message(error, words))
@@ -73,12 +71,19 @@ def _fail(error: BaseException, words: Sequence[str]) -> int:
     return BUG
 
 
-def _how_to_go_on(words: Sequence[str]) -> str:
-    if RESUMABLE.isdisjoint(words):
-        return "run the same command again: what was measured is kept"
+def how_to_go_on(words: Sequence[str]) -> str:
+    """What a person can do after an interrupt, given the words of the command.
+
+    Example:
+        >>> how_to_go_on(["fit", "resnet56", "--out", "runs/a"])
+        'run the same command with --resume to go on'
+    """
     if "--resume" in words:
         return "run the same command again to go on"
-    return "run the same command with --resume to go on"
+    # A fit without a run folder has nothing to go on with; the demo always has one.
+    if words[:1] == ["demo"] or (words[:1] == ["fit"] and "--out" in words):
+        return "run the same command with --resume to go on"
+    return "run the same command again: what was measured is kept"
 
 
 def _message(error: BaseException) -> str:

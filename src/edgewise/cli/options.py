@@ -1,11 +1,15 @@
 """The options that commands share, with their fixed names and defaults."""
 
+import re
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
 import typer
 
 from edgewise._core.errors import UsageError
+
+# A comma ends a device where the name of another follows: commands behind `exec:` may hold commas.
+_BETWEEN_DEVICES = re.compile(r",(?=\s*(?:exec:|lut:|[A-Za-z][A-Za-z0-9-]*\s*(?:,|$)))")
 
 Model: TypeAlias = Annotated[
     str,
@@ -104,3 +108,13 @@ def words(texts: list[str] | None) -> tuple[str, ...]:
         ('conv1', 'conv2', 'fc')
     """
     return tuple(word.strip() for text in texts or [] for word in text.split(",") if word.strip())
+
+
+def devices(text: str) -> list[str]:
+    """The devices in a comma-separated text.
+
+    Example:
+        >>> devices("torch-cpu,exec:time.sh --cores 0,1")
+        ['torch-cpu', 'exec:time.sh --cores 0,1']
+    """
+    return [name.strip() for name in _BETWEEN_DEVICES.split(text)]

@@ -6,7 +6,7 @@ import platform
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import typer
 
@@ -18,6 +18,7 @@ Value = Mapping[str, Any]
 """A result as JSON values."""
 
 
+@runtime_checkable
 class Result(Protocol):
     """What a recipe returns when it returns more than JSON values."""
 

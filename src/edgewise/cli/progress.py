@@ -10,13 +10,26 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import Protocol, runtime_checkable
 
 from edgewise._core.progress import Progress
 
 _LINE_EVERY_S = 10.0
 _BAR_WIDTH = 24
 _REDRAW_EVERY_S = 0.1
+
+
+@runtime_checkable
+class Sink(Protocol):
+    """What progress is written to."""
+
+    def write(self, text: str, /) -> int:
+        """Takes text."""
+        ...
+
+    def flush(self) -> None:
+        """Lets it be seen."""
+        ...
 
 
 @contextmanager
@@ -74,7 +87,7 @@ class Stage:
 class LineProgress:
     """Plain lines: one when a stage begins, then one every ten seconds."""
 
-    def __init__(self, stream: TextIO, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, stream: Sink, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream = stream
         self._clock = clock
         self._stage = Stage(label="", total=0, begun_s=0)
@@ -108,7 +121,7 @@ class LineProgress:
 class BarProgress:
     """One line that is drawn again in place: a bar, the count, and the time left."""
 
-    def __init__(self, stream: TextIO, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, stream: Sink, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream = stream
         self._clock = clock
         self._stage = Stage(label="", total=0, begun_s=0)
@@ -149,8 +162,8 @@ def format_duration(seconds: float) -> str:
     """A waiting time as people say it.
 
     Example:
-        >>> format_duration(42.4), format_duration(130), format_duration(3700)
-        ('42 s', '2 min 10 s', '1 h 2 min')
+        >>> format_duration(42.4), format_duration(130), format_duration(3661)
+        ('42 s', '2 min 10 s', '1 h 1 min')
     """
     whole = round(seconds)
     if whole < 60:

@@ -11,8 +11,8 @@ _WIDTHS_SHOWN = 8
 
 def devices(value: Value) -> str:
     """The devices: name, kind, whether it can be used here, and what to know."""
-    rows = [[row["name"], row["kind"], "yes" if row["available"] else "no", row["detail"]] for row in value["devices"]]
-    return columns(["device", "kind", "here", "detail"], rows)
+    rows = [[row["name"], row["kind"], "yes" if row["available"] else "no", row["version"], row["note"]] for row in value["devices"]]
+    return columns(["device", "kind", "here", "version", "note"], rows)
 
 
 def inspect(value: Value) -> str:
