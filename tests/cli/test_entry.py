@@ -38,7 +38,7 @@ BAD_INPUT = {
     "threads not a number": (["profile", "resnet56", "--threads", "two"], "invalid value for '--threads'"),
     "no threads": (["profile", "resnet56", "--threads", "0"], "--threads must be at least 1, got 0"),
     "no batch": (["profile", "resnet56", "--batch", "0"], "--batch must be at least 1, got 0"),
-    "int8": (["profile", "resnet56", "--precision", "int8"], "int8 does not exist yet; use fp32, bf16 or fp16"),
+    "int8": (["profile", "resnet56", "--precision", "int8"], "int8 does not exist yet; use fp32 or bf16"),
     "unknown precision": (["profile", "resnet56", "--precision", "fp23"], "unknown precision 'fp23'; did you mean fp32"),
     "weights twice": (["inspect", "resnet56", "--weights", "w", "--pretrained"], "--weights and --pretrained exclude each other"),
     "why without baseline": (["bench", "resnet56", "--why"], "--why compares exactly two models, got 1"),

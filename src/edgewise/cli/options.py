@@ -38,7 +38,7 @@ Devices: TypeAlias = Annotated[
 ]
 Threads: TypeAlias = Annotated[int, typer.Option("--threads", metavar="N", help="Threads the runtime may use.")]
 Batch: TypeAlias = Annotated[int, typer.Option("--batch", metavar="N", help="Inputs at once.")]
-Precision: TypeAlias = Annotated[str, typer.Option("--precision", metavar="P", help="fp32, bf16 or fp16.")]
+Precision: TypeAlias = Annotated[str, typer.Option("--precision", metavar="P", help="fp32 or bf16.")]
 Database: TypeAlias = Annotated[
     Path | None,
     typer.Option(

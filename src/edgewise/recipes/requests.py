@@ -12,7 +12,7 @@ from typing import Literal
 from edgewise._core.errors import UsageError, unknown_name
 from edgewise._core.units import LatencyTarget
 
-PRECISIONS = ("fp32", "bf16", "fp16")
+PRECISIONS = ("fp32", "bf16")
 """Precisions that a runtime may be asked for."""
 SOLVERS = ("exact", "algorithm2", "round")
 """Solvers of ``fit``."""
@@ -50,9 +50,12 @@ def _check_widths(floor: float | None, keep: tuple[str, ...], only: tuple[str, .
         raise UsageError(f"a layer cannot stand in both --keep and --only, got {', '.join(both)}")
 
 
-def _check_name(kind: str, name: str | None, known: tuple[str, ...]) -> None:
-    if name is not None and name not in known:
+def _known(kind: str, name: str, known: tuple[str, ...]) -> str:
+    """The name as it is written here; case does not matter."""
+    usual = name.strip().lower()
+    if usual not in known:
         raise unknown_name(kind, name, known)
+    return usual
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,7 +90,7 @@ class DeviceRequest:
         device: Name of a device, such as ``onnxruntime-cpu`` or ``exec:CMD``.
         threads: Threads the runtime may use; at least 1.
         batch: Inputs at once; at least 1.
-        precision: ``fp32``, ``bf16`` or ``fp16``.
+        precision: ``fp32`` or ``bf16``.
         db: Latency database; none for the one in the cache folder.
     """
 
@@ -103,10 +106,9 @@ class DeviceRequest:
             raise UsageError("--device must name a device, got an empty text; `edgewise devices` lists them")
         _check_count("--threads", self.threads)
         _check_count("--batch", self.batch)
-        if self.precision.lower() == "int8":
-            raise UsageError("--precision int8 does not exist yet; use fp32, bf16 or fp16")
-        if self.precision not in PRECISIONS:
-            raise unknown_name("precision", self.precision, PRECISIONS)
+        if self.precision.strip().lower() == "int8":
+            raise UsageError("--precision int8 does not exist yet; use fp32 or bf16")
+        object.__setattr__(self, "precision", _known("precision", self.precision, PRECISIONS))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -207,9 +209,11 @@ class FitRequest:
     def __post_init__(self) -> None:
         """Checks names, shares, and what needs what."""
         _check_widths(self.width_floor, self.keep, self.only)
-        _check_name("solver", self.solver, SOLVERS)
-        _check_name("objective", self.objective, OBJECTIVES)
-        _check_name("importance", self.importance, IMPORTANCES)
+        object.__setattr__(self, "solver", _known("solver", self.solver, SOLVERS))
+        if self.objective is not None:
+            object.__setattr__(self, "objective", _known("objective", self.objective, OBJECTIVES))
+        if self.importance is not None:
+            object.__setattr__(self, "importance", _known("importance", self.importance, IMPORTANCES))
         _check_share("--params-at-least", self.params_at_least)
         _check_share("--macs-at-most", self.macs_at_most)
         _check_seed(self.seed)
@@ -261,7 +265,7 @@ class ExportRequest:
 
     def __post_init__(self) -> None:
         """Checks the format."""
-        _check_name("format", self.format, FORMATS)
+        object.__setattr__(self, "format", _known("format", self.format, FORMATS))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,0 +1,110 @@
+"""``edgewise bench``: networks on devices, everything interleaved in one run."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from edgewise._core.progress import Progress, SilentProgress
+from edgewise.measure.database import LatencyDatabase
+from edgewise.measure.runtimes import open_runtime
+from edgewise.measure.sampling import Sample
+from edgewise.recipes.records import LoadedModel
+from edgewise.recipes.requests import BenchRequest, DeviceRequest
+from edgewise.recipes.runs import load_request
+from edgewise.recipes.timing import TimingJob, runtime_settings, time_together
+from edgewise.trace import trace
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BenchRow:
+    """One network on one device.
+
+    Attributes:
+        model: As the command named it.
+        device: The device.
+        kind: ``measured``.
+        latency_s: Median of the repeats.
+        min_s: Their minimum; ratios between rows compare this one.
+        q1_s: First quartile.
+        q3_s: Third quartile.
+        repeats: How many there were.
+        noisy: The sample is not to be trusted within a few per cent.
+        macs: Multiply-accumulates for one input.
+        params: Learnt parameters.
+    """
+
+    model: str
+    device: str
+    kind: str
+    latency_s: float
+    min_s: float
+    q1_s: float
+    q3_s: float
+    repeats: int
+    noisy: bool
+    macs: int
+    params: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BenchResult:
+    """What ``bench`` measured.
+
+    Attributes:
+        rows: In the order models x devices.
+        settings: Threads, batch and precision of all rows.
+    """
+
+    rows: tuple[BenchRow, ...]
+    settings: DeviceRequest
+
+    def to_json(self) -> dict[str, Any]:
+        """The result as JSON values."""
+        settings = {"threads": self.settings.threads, "batch": self.settings.batch, "precision": self.settings.precision}
+        return {"rows": [asdict(row) for row in self.rows], "settings": settings}
+
+
+def run_bench(request: BenchRequest, *, progress: Progress | None = None) -> BenchResult:
+    """Measures every model on every device, in turn, round after round.
+
+    Args:
+        request: Models and devices; threads, batch and precision are those of each device.
+        progress: Is told how far it is.
+
+    Returns:
+        Rows in the order models x devices.
+
+    Raises:
+        EdgewiseError: A model cannot be loaded or traced, or a device refuses it.
+    """
+    watcher = progress or SilentProgress()
+    runtimes = [open_runtime(runtime_settings(device)) for device in request.devices]
+    models = [load_request(model) for model in request.models]
+    counts = [_count(model) for model in models]
+    jobs = [TimingJob(loaded=model, runtime=runtime) for model in models for runtime in runtimes]
+    with LatencyDatabase(request.devices[0].db, progress=watcher) as database:
+        samples = time_together(jobs, database=database, progress=watcher)
+    per_job = [count for count in counts for _ in runtimes]
+    rows = tuple(_row(job, sample, *count) for job, sample, count in zip(jobs, samples, per_job, strict=True))
+    return BenchResult(rows=rows, settings=request.devices[0])
+
+
+def _count(loaded: LoadedModel) -> tuple[int, int]:
+    """Multiply-accumulates and parameters."""
+    net = trace(loaded.model, loaded.inputs(), name=loaded.name).net
+    return net.macs, net.params
+
+
+def _row(job: TimingJob, sample: Sample, macs: int, params: int) -> BenchRow:
+    return BenchRow(
+        model=job.loaded.name,
+        device=job.runtime.settings.device,
+        kind="measured",
+        latency_s=sample.latency_s,
+        min_s=sample.min_s,
+        q1_s=sample.q1_s,
+        q3_s=sample.q3_s,
+        repeats=sample.n,
+        noisy=sample.noisy,
+        macs=macs,
+        params=params,
+    )

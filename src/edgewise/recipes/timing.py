@@ -1,0 +1,97 @@
+"""Whole networks timed side by side, with every sample kept in the latency database."""
+
+import hashlib
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from edgewise._core.progress import Progress, SilentProgress
+from edgewise.measure.database import LatencyDatabase, piece_key
+from edgewise.measure.runtimes import Runtime
+from edgewise.measure.sampling import Sample, Schedule, measure_interleaved
+from edgewise.measure.session import Session
+from edgewise.measure.settings import RuntimeSettings
+from edgewise.recipes.records import LoadedModel
+from edgewise.recipes.requests import DeviceRequest
+
+NETWORK_SCHEDULE = Schedule(warmup=5, repeats=20, min_seconds=0.5, max_seconds=5.0)
+"""Whole networks are what people compare, so they are timed longer than pieces."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimingJob:
+    """A network, or an exported file of it, to time in one runtime.
+
+    Attributes:
+        loaded: The network.
+        runtime: Where to run it.
+        file: The exported file to run in place of the network; none to export on the way.
+    """
+
+    loaded: LoadedModel
+    runtime: Runtime
+    file: Path | None = None
+
+    @property
+    def piece(self) -> str:
+        """What the sample is stored under in the database."""
+        return network_piece(self.loaded.model, self.loaded.input_shape, name=self.loaded.source.label)
+
+
+def runtime_settings(request: DeviceRequest) -> RuntimeSettings:
+    """The measured device that a command asked for.
+
+    Raises:
+        UnknownNameError: No such device is measured.
+    """
+    return RuntimeSettings(device=request.device, threads=request.threads, batch=request.batch, precision=request.precision)
+
+
+def network_piece(model: nn.Module, input_shape: tuple[int, ...], *, name: str) -> str:
+    """What the latency database calls a whole network: its name, and a hash of its structure.
+
+    Two networks that differ in weights alone share it, since they take the same time.
+    """
+    shapes = [f"{key} {tuple(tensor.shape)}" for key, tensor in model.state_dict().items()]
+    structure = "\n".join([repr(model), *shapes, str(input_shape)])
+    return piece_key({"network": name, "structure": hashlib.sha256(structure.encode()).hexdigest()[:32]})
+
+
+def time_together(jobs: Sequence[TimingJob], *, database: LatencyDatabase, progress: Progress | None = None) -> list[Sample]:
+    """Times all jobs interleaved in one run, and stores the samples.
+
+    Args:
+        jobs: What to time.
+        database: Where the samples go.
+        progress: Is told how far it is.
+
+    Returns:
+        One sample a job, in their order.
+
+    Raises:
+        DeviceError: A runtime refuses a network, or fails.
+    """
+    watcher = progress or SilentProgress()
+    with ExitStack() as open_sessions:
+        sessions: list[Session] = []
+        watcher.start("loading into the runtimes", len(jobs))
+        for job in jobs:
+            session = _open(job)
+            open_sessions.callback(session.close)
+            sessions.append(session)
+            watcher.advance()
+        samples = measure_interleaved(sessions, NETWORK_SCHEDULE, progress=watcher)
+    for job, sample in zip(jobs, samples, strict=True):
+        database.put(job.runtime.identity(), job.piece, sample)
+        if sample.noisy:
+            watcher.note(f"noisy: {job.loaded.name} on {job.runtime.settings.device}; is the machine busy? the minimum is the safer figure")
+    return samples
+
+
+def _open(job: TimingJob) -> Session:
+    if job.file is not None:
+        return job.runtime.load_file(job.file)
+    return job.runtime.load_module(job.loaded.model, job.loaded.inputs(batch=job.runtime.settings.batch))
