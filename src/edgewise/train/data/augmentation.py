@@ -32,8 +32,7 @@ def draw_shifts(n_images: int, pad: int, *, flip: bool, generator: torch.Generat
 def shift_and_mirror(images: Num[Tensor, "b h w c"], shifts: Shifts, *, pad: int) -> Num[Tensor, "b h w c"]:
     """Every image padded by ``pad`` black pixels on each side, cut to its size at its shift, and mirrored where told.
 
-    One gather for the whole batch: on two cores a loop over images would cost more than
-    the first convolution.
+    One gather of whole pixels for the batch; indexing by three index tensors is twelve times slower on bytes.
 
     Args:
         images: Images with their channels last.
@@ -54,5 +53,6 @@ def shift_and_mirror(images: Num[Tensor, "b h w c"], shifts: Shifts, *, pad: int
     padded[:, pad : pad + height, pad : pad + width] = images
     columns = torch.arange(width).expand(n, width)
     columns = torch.where(shifts.mirrored[:, None], width - 1 - columns, columns) + shifts.left[:, None]
-    rows = torch.arange(height)[None, :] + shifts.top[:, None]
-    return padded[torch.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]]
+    rows = torch.arange(height)[None, :] + shifts.top[:, None] + torch.arange(n)[:, None] * (height + 2 * pad)
+    pixels = rows[:, :, None] * (width + 2 * pad) + columns[:, None, :]
+    return padded.reshape(-1, channels).index_select(0, pixels.reshape(-1)).reshape(images.shape)

@@ -64,7 +64,8 @@ class MemoryStore:
 
     def read(self, positions: Int[np.ndarray, " b"], *, variation: int | None) -> Num[Tensor, "b h w c"]:
         """The images at these positions; never varied."""
-        return self.images[torch.from_numpy(positions)]
+        chosen = self.images.flatten(1).index_select(0, torch.from_numpy(positions))
+        return chosen.reshape(-1, *self.images.shape[1:])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,9 +92,11 @@ class Normalisation:
 
         Bytes are divided by 255, floats are taken as they are.
         """
-        values = images.float() / 255 if images.dtype == torch.uint8 else images.float()
-        normalised = (values - torch.tensor(self.mean)) / torch.tensor(self.std)
-        return normalised.permute(0, 3, 1, 2).contiguous()
+        unit = 255.0 if images.dtype == torch.uint8 else 1.0
+        scale = torch.tensor([1 / (unit * std) for std in self.std]).reshape(1, -1, 1, 1)
+        shift = torch.tensor([mean / std for mean, std in zip(self.mean, self.std, strict=True)]).reshape(1, -1, 1, 1)
+        values = images.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format, copy=True)
+        return values.mul_(scale).sub_(shift)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

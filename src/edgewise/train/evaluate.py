@@ -1,0 +1,64 @@
+"""How often a classifier is right."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from edgewise._core.errors import DataError
+from edgewise.train.batches import Batches, call, device_of, to_device
+from edgewise.train.faults import DivergedError
+
+
+def accuracy(model: nn.Module, batches: Batches) -> float:
+    """Share of images whose largest logit is that of their class.
+
+    The model is evaluated in evaluation mode and left in the modes it had.
+
+    Args:
+        model: Gives logits (b, classes).
+        batches: Images and classes.
+
+    Returns:
+        A number in [0, 1], exact.
+
+    Raises:
+        DataError: No images, or outputs that are not one logit for each class.
+        DivergedError: A logit is not a number.
+
+    Example:
+        >>> images = torch.tensor([[3.0, 1.0], [0.0, 2.0], [5.0, 4.0]])
+        >>> accuracy(nn.Identity(), [(images, torch.tensor([0, 1, 1]))]) == 2 / 3
+        True
+    """
+    n_right = n_images = 0
+    device = device_of(model)
+    with evaluation_mode(model), torch.no_grad():
+        for inputs, target in batches:
+            logits = call(model, to_device(inputs, device))
+            if not isinstance(logits, Tensor) or logits.ndim != 2:
+                raise DataError(f"accuracy needs a model that gives logits (b, classes), got {_form(logits)}; pass your own evaluate")
+            if torch.isnan(logits).any():
+                raise DivergedError("the network's outputs contain NaN; its weights are unusable")
+            n_right += int((logits.argmax(1) == target.to(device)).sum())
+            n_images += len(logits)
+    if n_images == 0:
+        raise DataError("accuracy needs at least 1 image, got none")
+    return n_right / n_images
+
+
+@contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode for the time being; every module gets back the mode that it had."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def _form(output: object) -> str:
+    return f"a tensor of shape {tuple(output.shape)}" if isinstance(output, Tensor) else type(output).__name__
