@@ -1,19 +1,22 @@
 """OpenVINO on the processor."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import openvino
 from torch import Tensor, nn
 
-from edgewise._core.errors import DeviceError
+from edgewise._core.errors import DeviceError, ExportError
+from edgewise.deploy.inspect_onnx import read_onnx
 from edgewise.deploy.onnx_export import onnx_bytes
+from edgewise.deploy.reasons import one_line
 from edgewise.measure.host import DeviceIdentity, cpu_identity
-from edgewise.measure.runtimes.base import batched, first_line, random_feed, readable_file
+from edgewise.measure.runtimes.base import batched, random_feed, readable_file
 from edgewise.measure.session import clock_s
 from edgewise.measure.settings import RuntimeSettings
 
+_IR_END = b"</net>"
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
 
 
@@ -26,7 +29,7 @@ class OpenVinoSession:
         for place, tensor in enumerate(self._tensors):
             request.set_input_tensor(place, tensor)
         # Shared outputs: a copy of the results is the caller's business, not the network's.
-        self._run = lambda: request.infer(share_outputs=True)
+        self._run: Callable[[], object] = lambda: request.infer(share_outputs=True)
 
     def run(self) -> None:
         """One inference."""
@@ -73,7 +76,8 @@ class OpenVinoCpu:
 
     def load_file(self, path: Path) -> OpenVinoSession:
         """Loads an OpenVINO IR (.xml beside its .bin) or an ONNX file, fed with random numbers."""
-        model = self._read(str(readable_file(path, ".xml", ".onnx")), what=str(path))
+        _check_whole(readable_file(path, ".xml", ".onnx"))
+        model = self._read(str(path), what=str(path))
         return self.load_ov_model(model, [self._feed(port) for port in model.inputs])
 
     def load_bytes(self, content: bytes, feeds: Sequence[np.ndarray]) -> OpenVinoSession:
@@ -86,15 +90,20 @@ class OpenVinoCpu:
         try:
             loaded.run()
         except Exception as error:  # its errors share no base class
-            raise DeviceError(f"OpenVINO cannot run the network: {first_line(error)}") from error
+            raise DeviceError(f"OpenVINO cannot run the network: {one_line(error)}") from error
         return loaded
 
-    def compile(self, model: openvino.Model) -> openvino.CompiledModel:
-        """The model as this runtime runs it; ``get_runtime_model`` of the result shows what was fused."""
+    def compile(self, model: openvino.Model, *, counters: bool = False) -> openvino.CompiledModel:
+        """The model as this runtime runs it; ``get_runtime_model`` of the result shows what was fused.
+
+        Args:
+            model: A model built in memory.
+            counters: Keep times per node, for ``profiling_info`` of its requests.
+        """
         try:
-            return self._core.compile_model(model, "CPU", self._configuration())
+            return self._core.compile_model(model, "CPU", {**self._configuration(), "PERF_COUNT": counters})
         except Exception as error:
-            raise DeviceError(f"OpenVINO refuses the network: {first_line(error)}") from error
+            raise DeviceError(f"OpenVINO refuses the network: {one_line(error)}") from error
 
     def _configuration(self) -> dict[str, str | int | bool]:
         return {
@@ -110,12 +119,26 @@ class OpenVinoCpu:
         try:
             return self._core.read_model(source)
         except Exception as error:
-            raise DeviceError(f"OpenVINO cannot read {what}: {first_line(error)}") from error
+            raise DeviceError(f"OpenVINO cannot read {what}: {one_line(error)}") from error
 
     def _feed(self, port: openvino.Output) -> np.ndarray:
         sizes = [None if size.is_dynamic else int(size.get_length()) for size in port.get_partial_shape()]
         name = next(iter(port.get_names()), "input")
         return random_feed(sizes, np.dtype(port.get_element_type().to_dtype()).name, batch=self._settings.batch, name=name)
+
+
+def _check_whole(path: Path) -> None:
+    # OpenVINO tries every format it knows on a broken file, and their parsers write to standard error.
+    if path.suffix.lower() == ".onnx":
+        try:
+            read_onnx(path)
+        except ExportError as error:
+            raise DeviceError(str(error)) from error
+        return
+    with path.open("rb") as content:
+        content.seek(max(0, path.stat().st_size - len(_IR_END) - 16))
+        if not content.read().rstrip().endswith(_IR_END):
+            raise DeviceError(f"{path} must be a whole OpenVINO IR file ending with {_IR_END.decode()}; export it again")
 
 
 def _closed() -> None:

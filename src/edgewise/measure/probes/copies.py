@@ -1,0 +1,44 @@
+"""How many copies of a kernel call a probe holds, and numbers for their weights."""
+
+import numpy as np
+from jaxtyping import Float32
+
+from edgewise.cost import Workload
+
+_FEWEST, _MOST = 6, 48
+_LONGEST_MACS = 400_000_000
+_POOL_VALUES = 1 << 20
+
+
+def copy_count(workload: Workload, *, footprint_bytes: int, batch: int) -> int:
+    """Copies of a call in a probe: enough weights to fill the footprint, but no endless runs.
+
+    Args:
+        workload: The call.
+        footprint_bytes: Bytes of weights that pass between two uses of the same weight in the whole network.
+        batch: Inputs at once.
+
+    Example:
+        >>> conv = Workload(kernel="fused", op="linear", in_channels=100, out_channels=100)
+        >>> copy_count(conv, footprint_bytes=400_000, batch=1)
+        10
+    """
+    wanted = footprint_bytes // max(workload.weight_bytes, 1) if workload.has_weight else _FEWEST
+    affordable = _LONGEST_MACS // max(workload.macs * batch, 1)
+    return int(min(max(min(wanted, _MOST), _FEWEST), max(affordable, 2)))
+
+
+class WeightPool:
+    """Small random numbers from one block, so that making weights costs next to nothing."""
+
+    def __init__(self, seed: int = 0) -> None:
+        block = (np.random.default_rng(seed).standard_normal(_POOL_VALUES) * 0.05).astype(np.float32)
+        self._block = np.concatenate([block, block])
+        self._start = 0
+
+    def take(self, *shape: int) -> Float32[np.ndarray, "*shape"]:
+        """An array of that shape; two calls differ (some runtimes merge equal layers)."""
+        count = int(np.prod(shape))
+        self._start = (self._start + 7919) % _POOL_VALUES
+        turned = self._block[self._start : self._start + _POOL_VALUES]
+        return np.resize(turned, count).reshape(shape)

@@ -1,0 +1,173 @@
+"""Probes in OpenVINO: copies of a fused layer, each result cut down to one value.
+
+What is not the layer (bringing the input into the plug-in's layout, the cuts) is
+read off the plug-in's own counters after warming up, and taken off the clock's time.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import openvino
+from openvino import opset13 as ops
+
+from edgewise.cost import Workload
+from edgewise.measure.probes.copies import WeightPool, copy_count
+from edgewise.measure.runtimes.openvino_cpu import OpenVinoCpu
+from edgewise.measure.session import clock_s
+from edgewise.measure.settings import RuntimeSettings
+
+_WARM, _COUNTED = 3, 6
+_CUTS = frozenset({"Slice", "StridedSlice", "Reorder", "Parameter", "Result", "Input", "Output", "Sigmoid", "Multiply"})
+
+
+class _ProbeSession:
+    """Times one call: the request's time less what is not the call, over the copies."""
+
+    def __init__(self, request: openvino.InferRequest, *, copies: int, other_s: float) -> None:
+        self._run: Callable[[], object] = lambda: request.infer(share_outputs=True)
+        self._copies, self._other_s = copies, other_s
+
+    def run(self) -> None:
+        self._run()
+
+    def time_once_s(self) -> float:
+        """Seconds of one call, never below a nanosecond."""
+        return max(clock_s(self._run) - self._other_s, 1e-9 * self._copies) / self._copies
+
+    def close(self) -> None:
+        self._run = lambda: None
+
+
+class OpenVinoProber:
+    """Builds probe graphs for OpenVINO's CPU plug-in."""
+
+    def __init__(self, settings: RuntimeSettings) -> None:
+        self._settings = settings
+        self._runtime = OpenVinoCpu(settings)
+        self._pool = WeightPool()
+
+    def load(self, workload: Workload, *, footprint_bytes: int) -> _ProbeSession:
+        """A session that times the fused layer."""
+        copies = copy_count(workload, footprint_bytes=footprint_bytes, batch=self._settings.batch)
+        model = _GraphWriter(workload, batch=self._settings.batch, pool=self._pool).model(copies)
+        request = self._runtime.compile(model, counters=True).create_infer_request()
+        for place, port in enumerate(model.inputs):
+            request.set_input_tensor(place, openvino.Tensor(self._pool.take(*port.shape)))
+        return _ProbeSession(request, copies=copies, other_s=_other_s(request))
+
+
+def _other_s(request: openvino.InferRequest) -> float:
+    """Seconds in nodes that are not the layer, once warm (the counters are averages since the first run)."""
+    for _ in range(_WARM):
+        request.infer(share_outputs=True)
+    early = _counted_s(request)
+    for _ in range(_COUNTED):
+        request.infer(share_outputs=True)
+    late = _counted_s(request)
+    return max((late * (_WARM + _COUNTED) - early * _WARM) / _COUNTED, 0.0)
+
+
+def _counted_s(request: openvino.InferRequest) -> float:
+    executed = openvino.ProfilingInfo.Status.EXECUTED
+    return sum(info.real_time.total_seconds() for info in request.profiling_info if info.status == executed and info.node_type in _CUTS)
+
+
+class _GraphWriter:
+    """Writes copies of one workload that read shared inputs."""
+
+    def __init__(self, workload: Workload, *, batch: int, pool: WeightPool) -> None:
+        self._work, self._batch, self._pool = workload, batch, pool
+        self._inputs: dict[str, openvino.Node] = {}
+
+    def model(self, copies: int) -> openvino.Model:
+        """The graph of that many copies, every result cut down to one value."""
+        results = [ops.result(_cut(self._copy(copy))) for copy in range(copies)]
+        return openvino.Model(results, list(self._inputs.values()), "probe")
+
+    def _input(self, name: str, *shape: int) -> openvino.Node:
+        if name not in self._inputs:
+            self._inputs[name] = ops.parameter(list(shape), np.float32, name=name)
+        return self._inputs[name]
+
+    def _constant(self, *shape: int) -> openvino.Node:
+        return ops.constant(self._pool.take(*shape))
+
+    def _copy(self, copy: int) -> openvino.Node:
+        work = self._work
+        if work.op.startswith("conv"):
+            return self._finished(self._conv(), copy)
+        if work.op == "linear":
+            fed = self._input("x", self._batch * work.repeats, work.in_channels)
+            product = ops.matmul(fed, self._constant(work.out_channels, work.in_channels), False, True)
+            return self._finished(ops.add(product, self._constant(1, work.out_channels)), copy)
+        return self._single()
+
+    def _conv(self) -> openvino.Node:
+        work = self._work
+        fed = self._input("x", self._batch, work.in_channels, *work.in_hw)
+        groups = work.in_channels if work.groups == 0 else work.groups
+        window = (list(work.stride), list(work.padding), list(work.padding), list(work.dilation))
+        if work.op.startswith("conv_transpose"):
+            weight = self._constant(work.in_channels, work.out_channels // groups, *work.window)
+            made = ops.convolution_backprop_data(fed, weight, strides=window[0], pads_begin=window[1], pads_end=window[2])
+        elif groups == 1:
+            made = ops.convolution(fed, self._constant(work.out_channels, work.in_channels, *work.window), *window)
+        else:
+            weight = self._constant(groups, work.out_channels // groups, work.in_channels // groups, *work.window)
+            made = ops.group_convolution(fed, weight, *window)
+        return ops.add(made, self._constant(1, work.out_channels, *(1 for _ in work.out_hw)))
+
+    def _finished(self, made: openvino.Node, copy: int) -> openvino.Node:
+        work = self._work
+        if work.adds:
+            # An addition fuses only where nobody else reads its other input: each copy makes its own.
+            other = self._input("z", self._batch, work.out_channels, *work.out_hw)
+            made = ops.add(made, ops.multiply(other, ops.constant(np.float32(1.0 + copy / 100))))
+        return _activated(made, work.activation)
+
+    def _single(self) -> openvino.Node:
+        """An operation without weights, or for an unknown one an operation on single values."""
+        work = self._work
+        fed = self._input("x", self._batch, work.in_channels, *work.in_hw)
+        spatial = list(range(2, 2 + len(work.in_hw)))
+        if work.op == "max_pool2d":
+            ones = [1] * len(work.window)
+            return ops.max_pool(fed, list(work.stride), ones, list(work.padding), list(work.padding), list(work.window)).output(0)
+        if work.op == "avg_pool2d":
+            return ops.avg_pool(fed, list(work.stride), list(work.padding), list(work.padding), list(work.window), False)
+        if work.op in ("mean", "adaptive_avg_pool2d") and spatial:
+            return ops.reduce_mean(fed, ops.constant(np.array(spatial)), True)
+        if work.op == "cat":
+            half = self._input("h", self._batch, max(work.in_channels // 2, 1), *work.in_hw)
+            return ops.concat([half, half], 1)
+        if work.op in ("softmax", "log_softmax"):
+            return ops.softmax(fed, -1)
+        return _activated(fed, work.op if work.op in _ACTIVATED else "relu")
+
+
+def _cut(node: openvino.Node) -> openvino.Node:
+    axes = len(node.shape if isinstance(node, openvino.Output) else node.output(0).shape)
+    bounds = [ops.constant(np.full(axes, value)) for value in (0, 1, 1)]
+    return ops.slice(node, *bounds)
+
+
+_ACTIVATED: dict[str, Callable[[openvino.Node], openvino.Node]] = {
+    "relu": lambda node: ops.relu(node),
+    "relu6": lambda node: ops.clamp(node, 0.0, 6.0),
+    "hardtanh": lambda node: ops.clamp(node, -1.0, 1.0),
+    "clamp": lambda node: ops.clamp(node, 0.0, 6.0),
+    "hardswish": lambda node: ops.hswish(node),
+    "hardsigmoid": lambda node: ops.hsigmoid(node),
+    "silu": lambda node: ops.swish(node),
+    "gelu": lambda node: ops.gelu(node, "erf"),
+    "sigmoid": lambda node: ops.sigmoid(node),
+    "tanh": lambda node: ops.tanh(node),
+    "elu": lambda node: ops.elu(node, 1.0),
+    "mish": lambda node: ops.mish(node),
+    "softplus": lambda node: ops.softplus(node),
+    "leaky_relu": lambda node: ops.prelu(node, ops.constant(np.float32([0.01]))),
+}
+
+
+def _activated(node: openvino.Node, name: str) -> openvino.Node:
+    return _ACTIVATED[name](node) if name else node
