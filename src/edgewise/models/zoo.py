@@ -1,10 +1,12 @@
 """Networks of timm and torchvision, which are imported only when one is asked for."""
 
+import contextlib
 import difflib
 import importlib
 import importlib.util
 import inspect
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -143,7 +145,8 @@ def _torchvision_arguments(models: Any, name: str, *, pretrained: bool, download
 
 def _made(zoo: str, name: str, make: Any, *, pretrained: bool) -> nn.Module:  # noqa: ANN401
     try:
-        model = make()
+        with _quiet_hub():
+            model = make()
     except Exception as error:
         if pretrained:
             raise WeightsError(
@@ -153,6 +156,18 @@ def _made(zoo: str, name: str, make: Any, *, pretrained: bool) -> nn.Module:  # 
         raise SpecError(f"{zoo} cannot build {name!r}: {_one_line(error)}") from error
     assert isinstance(model, nn.Module)
     return model
+
+
+@contextlib.contextmanager
+def _quiet_hub() -> Iterator[None]:
+    """Keeps the hub's log of its retries off the terminal: the error says what matters."""
+    logger = logging.getLogger("huggingface_hub")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _library(zoo: str) -> ModuleType:
