@@ -241,10 +241,15 @@ class WidthProblem:
     def evaluate(self, assignment: Mapping[str, int]) -> Totals:
         """Sums of all tables at an assignment of every variable."""
         sums = self.constant.as_array()
-        for tables, factor in zip(self._stacked, self.factors, strict=True):
-            options = [assignment[name] for name in factor.variables]
-            sums += tables[:, options[0]] if len(options) == 1 else tables[:, options[0], options[1]]
+        for place in range(len(self.factors)):
+            sums += self.factor_sums(place, assignment)
         return Totals.from_array(sums)
+
+    def factor_sums(self, place: int, assignment: Mapping[str, int]) -> Float[np.ndarray, "4"]:
+        """What the factor at ``place`` of :attr:`factors` adds, in the order of :data:`METRICS`."""
+        tables, names = self._stacked[place], self.factors[place].variables
+        row = tables[:, assignment[names[0]]]
+        return row if len(names) == 1 else np.asarray(row[:, assignment[names[1]]])
 
     def widths(self, assignment: Mapping[str, int]) -> dict[str, int]:
         """Width of every deciding variable."""

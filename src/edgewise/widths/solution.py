@@ -81,7 +81,7 @@ class Solution:
         status: ``optimal``; ``time_limit`` (meets the limits, optimality not proven);
             ``met``; ``missed`` (the closest found breaks a limit).
         gap: Proven bound on the worth that is missing, as a share of the worth's whole range
-            in the problem; 0 where optimal, NaN for solvers that prove nothing.
+            in the problem; 0 where optimal, ``None`` where nothing is proven.
         seconds: Time taken.
         iterations: Steps taken, in the solver's own unit.
         details: Figures of the solver, such as the ``tau`` at which Algorithm 2 succeeded.
@@ -93,7 +93,7 @@ class Solution:
     totals: Totals
     solver: str
     status: str
-    gap: float = math.nan
+    gap: float | None = None
     seconds: float = 0.0
     iterations: int = 0
     details: Mapping[str, float] = field(default_factory=dict)
