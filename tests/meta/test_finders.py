@@ -37,6 +37,11 @@ def test_a_test_without_a_check_is_found() -> None:
     assert toothless_tests(source) == ["test_a"]
 
 
+def test_a_test_may_check_by_a_function_of_its_file() -> None:
+    source = "def refused(x):\n    assert x\n\ndef test_a():\n    refused(1)\n\ndef test_b():\n    accepted(1)\n"
+    assert toothless_tests(source) == ["test_b"]
+
+
 def test_exports_are_read_without_importing() -> None:
     assert exports('__all__ = ["b", "a"]\n') == ["b", "a"]
     assert exports("x = 1\n") is None
