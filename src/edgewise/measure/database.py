@@ -16,7 +16,7 @@ import os
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -238,7 +238,7 @@ class LatencyDatabase:
 
     def _move_aside(self) -> None:
         """Renames a damaged file, unless another process has already put a sound one in its place."""
-        with _exclusive(self._path.with_name(self._path.name + ".lock")):
+        with _exclusive(self._path):
             if not _is_damaged(self._path, busy_timeout_s=self._busy_timeout_s):
                 return
             taken = 1
@@ -273,7 +273,8 @@ def _is_damaged(path: Path, *, busy_timeout_s: float) -> bool:
         return False
     connection = _connect(path, busy_timeout_s=busy_timeout_s)
     try:
-        return connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",)
+        (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        return str(verdict) != "ok"
     except sqlite3.Error as error:
         return _primary_code(error) in _DAMAGED
     finally:
@@ -282,16 +283,18 @@ def _is_damaged(path: Path, *, busy_timeout_s: float) -> bool:
 
 @contextmanager
 def _exclusive(path: Path) -> Iterator[None]:
+    """Keeps other processes from moving the file at the same time. SQLite's own locks are of another kind, and not touched."""
     try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:  # another process has moved it already
+        yield
+        return
     except OSError as error:
         raise storage_error(path, error) from error
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
-        with suppress(OSError):
-            path.unlink()
         os.close(handle)
 
 

@@ -43,7 +43,8 @@ def create_tables(connection: sqlite3.Connection) -> None:
 
 def is_empty(connection: sqlite3.Connection) -> bool:
     """Whether the database holds no table yet; reads the file, and so notices most damage."""
-    return connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    return int(tables) == 0
 
 
 def what_is_foreign(connection: sqlite3.Connection) -> str:

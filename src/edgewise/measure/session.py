@@ -2,9 +2,10 @@
 
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
+@runtime_checkable
 class Session(Protocol):
     """A network loaded on a device, with its inputs in place."""
 
@@ -21,7 +22,7 @@ class Session(Protocol):
         ...
 
 
-def clock_s(run: Callable[[], None]) -> float:
+def clock_s(run: Callable[[], object]) -> float:
     """Seconds that one call took, by the steadiest clock of the machine."""
     start_ns = time.perf_counter_ns()
     run()

@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from edgewise._core.errors import DeviceError, UsageError
@@ -16,6 +15,7 @@ from edgewise.measure.settings import RuntimeSettings
 _INPUT_SEED = 20_230_601
 
 
+@runtime_checkable
 class Runtime(Protocol):
     """A program that runs networks, with the settings it runs them by."""
 
@@ -58,6 +58,7 @@ def batched(inputs: tuple[Tensor, ...], batch: int) -> tuple[Tensor, ...]:
         UsageError: An input has another batch, or none.
 
     Example:
+        >>> import torch
         >>> [tuple(x.shape) for x in batched((torch.zeros(1, 3, 8, 8),), 4)]
         [(4, 3, 8, 8)]
     """
@@ -100,12 +101,6 @@ def readable_file(path: Path, *suffixes: str) -> Path:
     if path.suffix.lower() not in suffixes:
         raise DeviceError(f"a model file for this device must end with {' or '.join(suffixes)}, got {path.name!r}")
     return path
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's text, for messages of one line."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0][:300] if lines else type(error).__name__
 
 
 def missing_package(device: str, package: str, extra: str) -> DeviceError:

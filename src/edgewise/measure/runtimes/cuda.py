@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from edgewise._core.errors import DeviceError
+from edgewise.deploy.reasons import one_line
 from edgewise.measure.host import DeviceIdentity
-from edgewise.measure.runtimes.base import first_line
 from edgewise.measure.runtimes.torch_cpu import no_files, own_network
 from edgewise.measure.settings import RuntimeSettings
 
@@ -23,8 +23,8 @@ class CudaSession:
     def __init__(self, network: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         self._network: nn.Module | None = network
         self._inputs = inputs
-        self._start = torch.cuda.Event(enable_timing=True)
-        self._end = torch.cuda.Event(enable_timing=True)
+        self._start = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+        self._end = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
 
     def run(self) -> None:
         """One inference, finished when this returns."""
@@ -90,7 +90,7 @@ class Cuda:
             session = CudaSession(*own_network(model, inputs, self._settings, device="cuda"))
             session.run()
         except Exception as error:  # out of memory, or any error of the user's own module
-            raise DeviceError(f"the GPU cannot run the network: {first_line(error)}") from error
+            raise DeviceError(f"the GPU cannot run the network: {one_line(error)}") from error
         return session
 
     def load_file(self, path: Path) -> CudaSession:

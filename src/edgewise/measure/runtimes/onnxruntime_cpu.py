@@ -1,6 +1,6 @@
 """ONNX Runtime on the processor."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from edgewise._core.errors import DeviceError
 from edgewise.deploy.onnx_export import onnx_bytes
+from edgewise.deploy.reasons import one_line
 from edgewise.measure.host import DeviceIdentity, cpu_identity
-from edgewise.measure.runtimes.base import batched, first_line, random_feed, readable_file
+from edgewise.measure.runtimes.base import batched, random_feed, readable_file
 from edgewise.measure.session import clock_s
 from edgewise.measure.settings import RuntimeSettings
 
@@ -36,7 +37,7 @@ class OnnxRuntimeSession:
             binding.bind_output(output.name, "cpu")
         self._session: onnxruntime.InferenceSession | None = session
         self._binding = binding
-        self._run = lambda: session.run_with_iobinding(binding)
+        self._run: Callable[[], object] = lambda: session.run_with_iobinding(binding)
 
     def run(self) -> None:
         """One inference."""
@@ -120,7 +121,7 @@ def _opened(source: bytes | str, options: onnxruntime.SessionOptions, *, what: s
     try:
         return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its errors share no base class
-        raise DeviceError(f"ONNX Runtime refuses {what}: {first_line(error)}") from error
+        raise DeviceError(f"ONNX Runtime refuses {what}: {one_line(error)}") from error
 
 
 def _bound(session: onnxruntime.InferenceSession, feeds: Mapping[str, np.ndarray]) -> OnnxRuntimeSession:
@@ -128,7 +129,7 @@ def _bound(session: onnxruntime.InferenceSession, feeds: Mapping[str, np.ndarray
     try:
         loaded.run()
     except Exception as error:
-        raise DeviceError(f"ONNX Runtime cannot run the network: {first_line(error)}") from error
+        raise DeviceError(f"ONNX Runtime cannot run the network: {one_line(error)}") from error
     return loaded
 
 

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from edgewise._core.errors import DeviceError
+from edgewise.deploy.reasons import one_line
 from edgewise.measure.host import DeviceIdentity, cpu_identity
-from edgewise.measure.runtimes.base import first_line, own_inputs
+from edgewise.measure.runtimes.base import own_inputs
 from edgewise.measure.session import clock_s
 from edgewise.measure.settings import RuntimeSettings
 
@@ -91,7 +92,7 @@ def started(session: TorchCpuSession) -> TorchCpuSession:
     try:
         session.run()
     except Exception as error:  # any error of the user's own module
-        raise DeviceError(f"PyTorch cannot run the network: {first_line(error)}") from error
+        raise DeviceError(f"PyTorch cannot run the network: {one_line(error)}") from error
     return session
 
 
