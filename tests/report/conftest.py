@@ -140,7 +140,11 @@ def deep_fit() -> dict[str, Any]:
         for index, (name, width) in enumerate(zip(names, before, strict=True))
     ]
     widths = {name: width * 8 - 8 * (index % 4) for index, (name, width) in enumerate(zip(names, before, strict=True))}
-    why = [{**row, "layer": name} for name, row in zip(names, _vgg_why() * 9, strict=False)]
+    times = ("latency_before_s", "latency_after_s")
+    why = [
+        {**row, "layer": name, **{key: row[key] * 0.15 * (1 + index % 7) / 4 for key in times}}
+        for index, (name, row) in enumerate(zip(names, _vgg_why() * 9, strict=False))
+    ]
     profile = {**_vgg_profile(), "layers": layers}
     left_alone = [
         {"name": f"layer{index}.shortcut", "reason": "its channels are cropped by a slice that the trace cannot follow"}

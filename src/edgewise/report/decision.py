@@ -1,6 +1,6 @@
 """The decision in words: the headline, its verdict, and the tiles of figures before and after."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edgewise._core.units import format_seconds
 from edgewise.report.data import Figures, RunReport
@@ -128,7 +128,7 @@ def tiles(report: RunReport) -> tuple[Tile, ...]:
         return ()
     before, after = report.baseline or _NONE, report.result or _NONE
     return (
-        _latency_tile(before, after),
+        _latency_tile(_with_prediction(report, before), after),
         Tile(
             name="Parameters",
             before=count(before.params),
@@ -139,6 +139,14 @@ def tiles(report: RunReport) -> tuple[Tile, ...]:
         Tile(name="MACs", before=count(before.macs), after=count(after.macs), change=ratio(after.macs, before.macs), kind="counted"),
         _accuracy_tile(before, after),
     )
+
+
+def _with_prediction(report: RunReport, before: Figures) -> Figures:
+    """The baseline, with the prediction that its profile made of it."""
+    network = report.profile.network if report.profile is not None else None
+    if before.predicted_s is not None or network is None:
+        return before
+    return replace(before, predicted_s=network.predicted_s)
 
 
 def _latency_tile(before: Figures, after: Figures) -> Tile:
@@ -174,7 +182,8 @@ def _accuracy_tile(before: Figures, after: Figures) -> Tile:
         return Tile(name="Accuracy", before="–", after="–", note="No data was given (--data), so accuracy was not measured.")
     (label, old, new), *rest = known
     rows = tuple(
-        TileRow(label=name, before=percent(was), after=percent(now), change=_moved(was, now), kind="measured") for name, was, now in rest
+        TileRow(label=name, before=percent(was), after=percent(now), change=_moved(was, now).removesuffix(" points"), kind="measured")
+        for name, was, now in rest
     )
     return Tile(name=f"Accuracy, {label}", before=percent(old), after=percent(new), change=_moved(old, new), kind="measured", rows=rows)
 
@@ -193,7 +202,7 @@ def notes(report: RunReport) -> tuple[str, ...]:
     before, after = report.baseline or _NONE, report.result or _NONE
     found = list(report.warnings)
     if report.met is False and target_words(report):
-        found.append(f"The target {target_words(report)} was missed; this is the fastest network found.")
+        found.append(f"The target {target_words(report)} was missed; this is the best network found.")
     for check in report.checks:
         if check.disagrees and check.name in ("before", "after"):
             apart = percent(check.error, digits=1, sign=True)

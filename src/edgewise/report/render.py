@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from typing import Any
@@ -20,6 +21,7 @@ _FILTERS: Mapping[str, Callable[..., str]] = {
     "percent": words.percent,
     "duration": words.duration,
     "shortened": words.shortened,
+    "breakable": lambda name: Markup("<wbr>").join(re.split(r"(?<=[._/])", name)),
 }
 
 
@@ -100,7 +102,7 @@ def _drawable(history: Sequence[Any]) -> bool:
 
 
 def _title(report: RunReport) -> str:
-    return " on ".join(part for part in (report.model or report.name or "Run", report.device) if part)
+    return " on ".join(part for part in (report.model or report.name or ("Bench" if report.rows else "Run"), report.device) if part)
 
 
 def _pareto(reports: Sequence[RunReport]) -> tuple[Markup | None, str]:

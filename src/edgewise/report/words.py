@@ -1,6 +1,7 @@
 """Figures as people read them: milliseconds with three significant digits, ratios, shares."""
 
 import math
+from collections.abc import Sequence
 
 MINUS = "−"
 
@@ -104,6 +105,19 @@ def shortened(text: str, limit: int) -> str:
         return clean
     head = (limit - 1) // 2
     return f"{clean[:head]}…{clean[len(clean) - (limit - 1 - head) :]}"
+
+
+def without_common_prefix(names: Sequence[str]) -> list[str]:
+    """The names without the dotted parts that all of them begin with.
+
+    Example:
+        >>> without_common_prefix(["features.0", "features.3"]), without_common_prefix(["conv1", "layer1.0"])
+        (['0', '3'], ['conv1', 'layer1.0'])
+    """
+    split = [name.split(".") for name in names]
+    shortest = min((len(parts) for parts in split), default=1) - 1
+    shared = next((depth for depth in range(shortest) if len({parts[depth] for parts in split}) > 1), shortest)
+    return [".".join(parts[shared:]) for parts in split] if len(split) > 1 else list(names)
 
 
 def printable(text: str) -> str:

@@ -7,7 +7,7 @@ from markupsafe import Markup
 from edgewise.report.charts.scale import Scale
 from edgewise.report.charts.svg import drawing, element, line, text, tip, x_axis, y_axis
 from edgewise.report.data import LayerWidth
-from edgewise.report.words import shortened
+from edgewise.report.words import shortened, without_common_prefix
 
 _LABELLED_PIXELS = 24.0
 
@@ -48,7 +48,10 @@ def widths_chart(rows: Sequence[LayerWidth], *, width: float = 860.0) -> Markup:
     y = Scale(low=0, high=peak * 1.1, start=bottom, end=top)
     bars = (_bar(row, left + index * room, room, y, named=named) for index, row in enumerate(rows))
     if named:
-        footing = Markup("").join(_name(row.layer, left + (index + 0.5) * room, bottom) for index, row in enumerate(rows))
+        footing = Markup("").join(
+            _name(name, left + (index + 0.5) * room, bottom)
+            for index, name in enumerate(without_common_prefix([row.layer for row in rows]))
+        )
     else:
         footing = x_axis(
             Scale(low=0.5, high=len(rows) + 0.5, start=left, end=width), top=top, bottom=bottom, title="layer, in the order of the network"
@@ -66,7 +69,16 @@ def _bar(row: LayerWidth, x: float, room: float, y: Scale, *, named: bool) -> Ma
     grown = row.before is not None and row.after > row.before
     parts = [tip(words)]
     if row.before:
-        parts.append(element("rect", x=x + gap, y=y(row.before), width=slim, height=y.start - y(row.before), class_="bar before"))
+        parts.append(
+            element(
+                "rect",
+                x=x + gap,
+                y=y(row.before),
+                width=slim,
+                height=y.start - y(row.before),
+                class_="bar before" if named else "bar before slim",
+            )
+        )
     inner = slim * 0.16
     kind = "grown" if grown else "after"
     parts.append(

@@ -76,7 +76,7 @@ def nice_ticks(low: float, high: float, *, at_most: int = 5) -> tuple[float, ...
 def log_ticks(low: float, high: float) -> tuple[float, ...]:
     """Values 1, 2, 5 times powers of ten within [low, high]; only powers where those are many.
 
-    Where the range is so narrow that fewer than two of them fall into it, evenly spaced round values.
+    Where the range is so narrow that fewer than three of them fall into it, evenly spaced round values.
 
     Example:
         >>> log_ticks(1, 60)
@@ -90,7 +90,7 @@ def log_ticks(low: float, high: float) -> tuple[float, ...]:
         inside = tuple(value for value in found if low * (1 - 1e-9) <= value <= high * (1 + 1e-9))
         if len(inside) <= 6:
             break
-    return inside if len(inside) >= 2 else nice_ticks(low, high)
+    return inside if len(inside) >= 3 else nice_ticks(low, high)
 
 
 def tick_text(value: float) -> str:

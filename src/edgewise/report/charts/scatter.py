@@ -80,7 +80,7 @@ def _check_mark(check: NetworkCheck, x: float, y: float, right: float, *, named:
 
 def _beside(words: str, x: float, y: float, right: float) -> Markup:
     to_left = x + 10 + 6.5 * len(words) > right
-    return text(words, x - 9 if to_left else x + 9, y + 4, "label", "end" if to_left else "start")
+    return text(words, x - 9 if to_left else x + 9, y + 4, "point-name", "end" if to_left else "start")
 
 
 def pareto_front(points: Sequence[Point]) -> tuple[Point, ...]:
@@ -134,4 +134,4 @@ def _corner(front: Sequence[Point], index: int, point: Point) -> list[tuple[floa
 def _network_mark(point: Point, x: float, y: float, right: float, *, on_front: bool) -> Markup:
     kind = "pin before" if point.baseline else "pin after" if on_front else "pin part"
     words = f"{point.name}: {ms(point.latency_s)}, {percent(point.value)}"
-    return marker(x, y, kind, words, radius=5.5) + _beside(shortened(point.name, 26), x, y, right)
+    return marker(x, y, kind, words, radius=5.5) + _beside(shortened(point.name, 26), x, y + (14 if on_front else 0), right)

@@ -11,6 +11,7 @@ from edgewise.report.data import Staircase
 from edgewise.report.words import ms
 
 _MAX_DOTS = 160
+_MAX_FLAGS = 8
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,7 +62,7 @@ def staircase_chart(stairs: Staircase, marks: StairsMarks, *, size: tuple[float,
     Returns:
         An SVG; y is in milliseconds, from 0.
     """
-    right, top, bottom = size[0] - 10, 34.0, size[1] - 36
+    right, top, bottom = size[0] - 10, 36.0, size[1] - 36
     present = [*stairs.widths, *marks.original, *marks.chosen]
     x = Scale(low=0, high=max(present) * 1.04, start=40, end=right)
     peak = max((*stairs.latency_s, *stairs.latency_raw_s)) * 1e3
@@ -108,24 +109,29 @@ def _candidates(stairs: Staircase, x: Scale, y: Scale) -> Markup:
 
 
 def _marked(stairs: Staircase, marks: StairsMarks, x: Scale, y: Scale) -> Markup:
-    """Flags on the original widths (dashed, grey) and the chosen ones (filled), never on top of each other."""
+    """Flags on the original widths (dashed, grey) and the chosen ones (solid).
+
+    New widths are named on the upper line and old ones below it, so that near ones stay readable.
+    """
     kept = set(marks.original) & set(marks.chosen)
-    flags = [(width, "before", "was") for width in marks.original if width not in kept]
-    flags += [(width, "after", "kept" if width in kept else "now") for width in marks.chosen]
-    flags.sort()
+    old = [width for width in sorted(marks.original) if width not in kept]
+    rows = ((old, "before", "was", y.end - 3), (sorted(marks.chosen), "after", "kept" if kept >= set(marks.chosen) else "now", y.end - 15))
     drawn = []
-    for index, (width, class_, word) in enumerate(flags):
-        place, latency = x(width), stairs.latency_at(width)
-        drawn.append(line(place, y.end - 4, place, y.start, f"flag {class_}"))
-        # Two flags are the rule (was, now): the left one's words stand to its left, the right one's to its right.
-        to_left = (len(flags) > 1 and index == 0 and place > 76) or place > x.end - 46
-        if index in (0, len(flags) - 1):
-            drawn.append(
-                text(f"{word} {width}", place + (-4 if to_left else 4), y.end - 6, f"flag-text {class_}", "end" if to_left else "start")
-            )
-        if latency is not None:
-            drawn.append(_pin(place, y(latency * 1e3), class_, f"{word} {width} channels: {ms(latency)}"))
+    for widths, class_, word, height in rows:
+        drawn += [_flag(stairs, width, f"{class_} {word}", height, x, y) for width in widths[:_MAX_FLAGS]]
+        if widths:
+            words = f"{word} {', '.join(map(str, widths[:4]))}{'…' if len(widths) > 4 else ''}"
+            to_left = x(widths[0]) + 4 + 6.8 * len(words) > x.end + 8
+            place = x(widths[-1]) - 4 if to_left and len(widths) == 1 else x.end if to_left else x(widths[0]) + 4
+            drawn.append(text(words, place, height + 2, f"flag-text {class_}", "end" if to_left else "start"))
     return Markup("").join(drawn)
+
+
+def _flag(stairs: Staircase, width: int, kind: str, height: float, x: Scale, y: Scale) -> Markup:
+    class_, word = kind.split()
+    flag = line(x(width), height - 6, x(width), y.start, f"flag {class_}")
+    latency = stairs.latency_at(width)
+    return flag if latency is None else flag + _pin(x(width), y(latency * 1e3), class_, f"{word} {width} channels: {ms(latency)}")
 
 
 def _pin(x: float, y: float, class_: str, words: str) -> Markup:

@@ -57,20 +57,19 @@ def waterfall_chart(before_s: float, drops: Sequence[Drop], *, width: float = 86
     levels = [before_s]
     for drop in drops:
         levels.append(levels[-1] - drop.saved_s)
-    x = Scale(low=0, high=max(levels), start=left, end=width - 64)
-    rows = [_total("before", before_s, 0, x, left)]
+    x = Scale(low=min(0.0, *levels), high=max(levels), start=left, end=width - 64)
+    rows = [_total("before", before_s, 0, x)]
     rows += [_row(drop, levels[index], levels[index + 1], (index + 1) * _ROW, x) for index, drop in enumerate(drops)]
-    rows.append(_total("after", levels[-1], (len(drops) + 1) * _ROW, x, left))
+    rows.append(_total("after", levels[-1], (len(drops) + 1) * _ROW, x))
     size = (width, (len(drops) + 2) * _ROW + 4)
     described = f"From {ms(before_s)} to {ms(levels[-1])} in {len(drops)} steps"
-    return drawing("Where the time went", described, size, line(left, 0, left, size[1], "base"), *rows)
+    return drawing("Where the time went", described, size, line(x(0), 0, x(0), size[1], "base"), *rows)
 
 
-def _total(name: str, seconds: float, top: float, x: Scale, left: float) -> Markup:
-    bar = element("rect", x=left, y=top + 4, width=max(x(max(seconds, 0)) - left, 0.5), height=_ROW - 8, class_=f"bar total {name}")
-    return element(
-        "g", text(name, left - 8, top + 16.5, "row strong", "end"), bar, text(ms(seconds), x(max(seconds, 0)) + 6, top + 16.5, "row strong")
-    )
+def _total(name: str, seconds: float, top: float, x: Scale) -> Markup:
+    start, end = x(0), x(max(seconds, 0))
+    bar = element("rect", x=start, y=top + 4, width=max(end - start, 0.5), height=_ROW - 8, class_=f"bar total {name}")
+    return element("g", text(name, x.start - 8, top + 16.5, "row strong", "end"), bar, text(ms(seconds), end + 6, top + 16.5, "row strong"))
 
 
 def _row(drop: Drop, before_s: float, after_s: float, top: float, x: Scale) -> Markup:

@@ -22,7 +22,7 @@
   document.addEventListener("scroll", hide, { passive: true });
   document.querySelectorAll("table.filterable").forEach(function (table) {
     var rows = table.tBodies[0].rows;
-    if (rows.length < 12) { return; }
+    if (rows.length < 20) { return; }
     var field = document.createElement("input");
     field.type = "search";
     field.placeholder = "Filter " + rows.length + " layers";

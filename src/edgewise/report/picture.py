@@ -1,0 +1,39 @@
+"""A staircase as a picture of its own, for a README: light on light pages, dark on dark ones."""
+
+from importlib import resources
+
+from markupsafe import Markup
+
+from edgewise.report.charts import StairsMarks, staircase_chart
+from edgewise.report.charts.svg import element
+from edgewise.report.data import Staircase
+
+
+def staircase_svg(stairs: Staircase, marks: StairsMarks, *, size: tuple[float, float] = (680.0, 320.0), caption: str = "") -> str:
+    """A standalone SVG of one staircase, with its own colours for light and for dark.
+
+    Args:
+        stairs: At least one width.
+        marks: Widths to mark.
+        size: Width and height of the picture.
+        caption: A line below the plot: what was measured, where, with which runtime.
+
+    Returns:
+        The text of an SVG file that refers to nothing outside it.
+    """
+    style = (resources.files("edgewise.report") / "templates" / "picture.css").read_text(encoding="utf-8")
+    room = 26.0 if caption else 0.0
+    chart = staircase_chart(stairs, marks, size=(size[0], size[1] - room))
+    words = element("text", caption, x=0, y=size[1] - 6, class_="caption") if caption else Markup("")
+    picture = element(
+        "svg",
+        element("style", Markup(style)),
+        element("rect", width=size[0] + 32, height=size[1] + 28, x=-16, y=-14, rx=10, class_="paper"),
+        chart,
+        words,
+        xmlns="http://www.w3.org/2000/svg",
+        viewBox=f"-16 -14 {size[0] + 32:g} {size[1] + 28:g}",
+        width=size[0] + 32,
+        height=size[1] + 28,
+    )
+    return str(picture)
