@@ -2,9 +2,10 @@
 
 import datetime
 import json
-import platform
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -57,12 +58,14 @@ def show(result: Result | Value, *, render: Callable[[Value], str], path: Path |
 
 def provenance() -> dict[str, Any]:
     """What made a result: version, command, machine and time."""
+    from edgewise.measure.host import describe_host
+
+    host = describe_host()
     return {
         "edgewise": edgewise.__version__,
-        "command": ["edgewise", *sys.argv[1:]],
-        "python": platform.python_version(),
-        "platform": platform.platform(),
+        "command": shlex.join(["edgewise", *sys.argv[1:]]),
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "host": {**asdict(host), "versions": dict(host.versions)},
     }
 
 
