@@ -97,7 +97,7 @@ def brute_force(problem: WidthProblem, limits: Limits) -> Solution:
     if not allowed:
         fastest = min(sized, key=lambda pair: pair[0].latency_s, default=None)
         raise unreachable(limits, None if fastest is None else _solution(problem, *fastest, count=count, started=started))
-    best = max(allowed, key=lambda pair: (pair[0].value, -pair[0].latency_s))
+    best = max(allowed, key=lambda pair: (float(f"{pair[0].value:.12g}"), -pair[0].latency_s))  # the order of a sum decides nothing
     return _solution(problem, *best, count=count, started=started)
 
 

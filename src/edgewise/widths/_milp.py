@@ -12,7 +12,7 @@ from edgewise.widths._program import Program, build_program
 from edgewise.widths.problem import WidthProblem
 from edgewise.widths.solution import Limits, Solution, unreachable
 
-COST_RANGE = 1e4  # HiGHS stops within 1e-6 of the best bound: 1e-10 of the range of what is optimised
+COST_RANGE = 1e6  # HiGHS stops within 1e-6 of the best bound: 1e-12 of the range of what is optimised
 _PROVEN_GAP = 1e-9  # what rounding leaves between cost and bound of a proven optimum
 _MAX_CUTS = 30  # assignments that HiGHS called feasible within its tolerance and that are not
 
