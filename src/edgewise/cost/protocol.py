@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from edgewise.cost.workload import Workload
 from edgewise.ir import NetSpec
@@ -53,6 +53,7 @@ class Estimate:
     detail: tuple[tuple[str, str | float], ...] = ()
 
 
+@runtime_checkable
 class Device(Protocol):
     """Something that runs networks, and knows what their pieces cost.
 

@@ -99,34 +99,30 @@ def fused_groups(net: NetSpec, rules: FusionRules) -> tuple[Group, ...]:
         Groups in running order of their heads; every layer that takes time stands in one.
     """
     readers = readers_of(net)
-    place = {layer.name: index for index, layer in enumerate(net.layers)}
     taken: set[str] = set()
     groups: list[Group] = []
     for layer in net.layers:
         if layer.name in taken or layer.op in FREE_OPS:
             continue
-        group = _grow_group(layer, readers, place, rules, frozenset(net.outputs)) if layer.priced else Group(head=layer, layers=(layer,))
+        group = _grow_group(layer, readers, taken, rules=rules, outputs=frozenset(net.outputs))
         taken.update(group.names)
         groups.append(group)
     return tuple(groups)
 
 
 def _grow_group(
-    head: LayerSpec,
-    readers: Mapping[str, tuple[LayerSpec, ...]],
-    place: Mapping[str, int],
-    rules: FusionRules,
-    outputs: frozenset[str],
+    head: LayerSpec, readers: Mapping[str, tuple[LayerSpec, ...]], taken: set[str], *, rules: FusionRules, outputs: frozenset[str]
 ) -> Group:
     layers, activation, adds = [head], "", ""
     conv = head.op in CONV_OPS
     allowed = rules.conv_activations if conv else rules.linear_activations
-    while len(readers[layers[-1].name]) == 1 and layers[-1].name not in outputs:
+    while head.priced and len(readers[layers[-1].name]) == 1 and layers[-1].name not in outputs:
         (reader,) = readers[layers[-1].name]
-        if reader.op == "batch_norm" and not adds and len(layers) == 1 and (rules.norm if conv else rules.norm_after_linear):
+        if reader.name in taken:
+            break
+        if reader.op == "batch_norm" and len(layers) == 1 and (rules.norm if conv else rules.norm_after_linear):
             layers.append(reader)
-        elif reader.op == "add" and rules.add and conv and not adds and _addend(reader, layers[-1], head, place):
-            adds = _addend(reader, layers[-1], head, place)
+        elif reader.op == "add" and rules.add and conv and not adds and (adds := _addend(reader, layers[-1], head, readers)):
             layers.append(reader)
         elif reader.op in allowed:
             layers.append(reader)
@@ -137,9 +133,22 @@ def _grow_group(
     return Group(head=head, layers=tuple(layers), activation=activation, adds=adds)
 
 
-def _addend(add: LayerSpec, tail: LayerSpec, head: LayerSpec, place: Mapping[str, int]) -> str:
-    """The other input of an addition, if it is as large and there before the head runs; else ``""``."""
+def _addend(add: LayerSpec, tail: LayerSpec, head: LayerSpec, readers: Mapping[str, tuple[LayerSpec, ...]]) -> str:
+    """The other input of an addition, if it is as large and does not itself depend on the head; else ``""``."""
     others = [name for name in add.inputs if name != tail.name]
     if len(others) != 1 or add.out_hw != tail.out_hw or add.out_channels != tail.out_channels:
         return ""
-    return others[0] if place[others[0]] < place[head.name] else ""
+    return "" if _follows(others[0], head, readers, until=add.name) else others[0]
+
+
+def _follows(name: str, head: LayerSpec, readers: Mapping[str, tuple[LayerSpec, ...]], *, until: str) -> bool:
+    """Whether layer ``name`` depends on the head, by a path that does not lead through ``until``."""
+    seen, open_names = {until}, [head.name]
+    while open_names:
+        here = open_names.pop()
+        if here == name:
+            return True
+        fresh = [reader.name for reader in readers[here] if reader.name not in seen]
+        seen.update(fresh)
+        open_names += fresh
+    return False

@@ -1,7 +1,7 @@
 """From fused groups and widths to the kernel calls of a runtime."""
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from edgewise.cost.lowering.generic import GENERIC_RULES, PlainLowering
 from edgewise.cost.lowering.groups import Group
@@ -12,6 +12,7 @@ from edgewise.cost.workload import Workload
 from edgewise.ir import NetSpec
 
 
+@runtime_checkable
 class Lowering(Protocol):
     """A network cut for one runtime, ready to be asked for its kernel calls at any widths."""
 

@@ -1,12 +1,13 @@
 """Choosing the prober of a device."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from edgewise.cost import Workload
 from edgewise.measure.session import Session
 from edgewise.measure.settings import RuntimeSettings
 
 
+@runtime_checkable
 class Prober(Protocol):
     """Makes sessions whose ``time_once_s`` is the time of one kernel call."""
 

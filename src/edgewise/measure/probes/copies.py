@@ -5,7 +5,7 @@ from jaxtyping import Float32
 
 from edgewise.cost import Workload
 
-_FEWEST, _MOST = 6, 48
+_FEWEST, _MOST = 6, 24
 _LONGEST_MACS = 400_000_000
 _POOL_VALUES = 1 << 20
 

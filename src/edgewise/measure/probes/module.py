@@ -110,10 +110,10 @@ class _Layer(nn.Module):
         self.activation = _ACTIVATIONS[workload.activation]() if workload.activation else nn.Identity()
 
     def forward(self, x: Tensor, z: Tensor | None = None) -> Tensor:
-        made = self.main(x)
+        made: Tensor = self.main(x)
         if z is not None:
             made = made + z
-        done = self.activation(made)
+        done: Tensor = self.activation(made)
         return done.flatten(2)[..., :1] if done.dim() > 2 else done[..., :1]
 
 
@@ -123,7 +123,7 @@ def _main_module(work: Workload) -> nn.Module:
     if work.op.startswith("conv"):
         kinds = {"conv1d": nn.Conv1d, "conv2d": nn.Conv2d, "conv3d": nn.Conv3d, "conv_transpose2d": nn.ConvTranspose2d}
         groups = work.in_channels if work.groups == 0 else work.groups
-        return kinds[work.op](
+        conv: nn.Module = kinds[work.op](
             work.in_channels,
             work.out_channels,
             work.window,
@@ -133,10 +133,12 @@ def _main_module(work: Workload) -> nn.Module:
             groups=groups,
             bias=work.bias,
         )
+        return conv
     if work.op == "max_pool2d":
         return nn.MaxPool2d(work.window, work.stride, work.padding)
     if work.op == "avg_pool2d":
-        return nn.AvgPool2d(work.window, work.stride, work.padding)
+        window, stride, padding = ((size[0], size[-1]) for size in (work.window, work.stride, work.padding))
+        return nn.AvgPool2d(window, stride, padding)
     if work.op in ("mean", "adaptive_avg_pool2d") and len(work.in_hw) == 2:
         return nn.AdaptiveAvgPool2d(work.out_hw if len(work.out_hw) == 2 else (1, 1))
     if work.op == "batch_norm" and len(work.in_hw) == 2:

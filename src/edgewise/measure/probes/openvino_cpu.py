@@ -4,6 +4,7 @@ What is not the layer (bringing the input into the plug-in's layout, the cuts) i
 read off the plug-in's own counters after warming up, and taken off the clock's time.
 """
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -165,7 +166,7 @@ _ACTIVATED: dict[str, Callable[[openvino.Node], openvino.Node]] = {
     "elu": lambda node: ops.elu(node, 1.0),
     "mish": lambda node: ops.mish(node),
     "softplus": lambda node: ops.softplus(node),
-    "leaky_relu": lambda node: ops.prelu(node, ops.constant(np.float32([0.01]))),
+    "leaky_relu": lambda node: ops.prelu(node, ops.constant(np.full(1, 0.01, np.float32))),
 }
 
 

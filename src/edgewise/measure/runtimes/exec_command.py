@@ -6,11 +6,14 @@ inference as its last line. It may use ssh, adb, trtexec or whatever reaches the
 
 import hashlib
 import math
+import os
 import shlex
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -60,19 +63,9 @@ class ExecSession:
 
     def _called(self) -> subprocess.CompletedProcess[str]:
         try:
-            return subprocess.run(
-                self._words,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=self._timeout_s,
-                check=False,
-            )
+            return _run(self._words, timeout_s=self._timeout_s)
         except subprocess.TimeoutExpired as error:
-            raise DeviceError(
-                f"{self._name} did not end within {self._timeout_s:g} s; make it faster or check that it does not hang"
-            ) from error
+            raise DeviceError(f"{self._name} did not end within {self._timeout_s:g} s; make it faster, or see why it hangs") from error
         except OSError as error:
             raise DeviceError(
                 f"{self._name} cannot be started: {error.strerror}; give a program that exists and may be executed"
@@ -158,6 +151,26 @@ def _words(command: str) -> tuple[str, ...]:
     if not words:
         raise UsageError(f"device exec:CMD needs a command behind the colon, got {command!r}")
     return words
+
+
+def _run(words: Sequence[str], *, timeout_s: float) -> subprocess.CompletedProcess[str]:
+    # In a session of its own: what it starts can be ended with it, and nothing of it asks for passwords on the terminal.
+    with subprocess.Popen(
+        words,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    ) as process:
+        try:
+            printed, complained = process.communicate(timeout=timeout_s)
+        except BaseException:  # too slow, or Ctrl-C
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            raise
+    return subprocess.CompletedProcess(words, process.returncode, printed, complained)
 
 
 def _last_line(text: str) -> str:

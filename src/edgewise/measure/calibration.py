@@ -1,0 +1,131 @@
+"""Fitting a device's overheads on networks made for the purpose.
+
+A network costs more than its calls timed alone: the runtime starts and ends it, hands
+results from call to call, and finds less in its caches. What that costs is measured once
+for each device, on small networks that no user asks about, and kept in the database.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from edgewise._core.progress import Progress, SilentProgress
+from edgewise.cost.lowering import lowering_for
+from edgewise.cost.lowering.lower import pieces_of
+from edgewise.ir import NetSpec
+from edgewise.measure.database import LatencyDatabase
+from edgewise.measure.overheads import Overheads, fit_overheads
+from edgewise.measure.pricing import PriceBook, footprint_of
+from edgewise.measure.runtimes import Runtime
+from edgewise.measure.sampling import Schedule, measure_interleaved
+from edgewise.trace import trace
+
+_CONSTANTS = "overheads-1"
+_SCHEDULE = Schedule(warmup=3, repeats=25, min_seconds=0.15, max_seconds=0.6, stable_ratio=0.01)
+
+
+def overheads_of(runtime: Runtime, book: PriceBook, database: LatencyDatabase, *, progress: Progress | None = None) -> Overheads:
+    """The overheads of a runtime on this machine: from the database, or measured now (about twenty seconds).
+
+    Args:
+        runtime: The runtime with its settings.
+        book: Prices of single calls on it.
+        database: Where the result is kept.
+        progress: Is told how far it is.
+    """
+    identity = runtime.identity()
+    known = database.get_constants(identity, _CONSTANTS)
+    if known is not None:
+        return Overheads(start_s=float(known["start_s"]), per_call_s=float(known["per_call_s"]), scale=float(known["scale"]))
+    found = _measure(runtime, book, progress or SilentProgress())
+    database.put_constants(identity, _CONSTANTS, {"start_s": found.start_s, "per_call_s": found.per_call_s, "scale": found.scale})
+    return found
+
+
+def _measure(runtime: Runtime, book: PriceBook, progress: Progress) -> Overheads:
+    progress.start("getting to know the device (once)", len(_NETWORKS) + 1)
+    sessions, sums, calls = [], [], []
+    for build, size in _NETWORKS:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            network, inputs = build().eval(), (torch.randn(1, 3, size, size),)
+        net = trace(network, inputs, name=build.__name__).net
+        total, count = _sum_of_calls(net, runtime, book)
+        sums.append(total)
+        calls.append(count)
+        sessions.append(runtime.load_module(network, inputs))
+        progress.advance()
+    samples = measure_interleaved(sessions, _SCHEDULE)
+    for session in sessions:
+        session.close()
+    progress.advance()
+    return fit_overheads([sample.latency_s for sample in samples], sums, calls)
+
+
+def _sum_of_calls(net: NetSpec, runtime: Runtime, book: PriceBook) -> tuple[float, int]:
+    weight_bytes = sum(4 * layer.weight_count for layer in net.layers)
+    pieces = pieces_of(lowering_for(runtime.settings.device, net), net.widths)
+    samples = book.samples([piece.workload for piece in pieces], footprint_bytes=footprint_of(weight_bytes))
+    return sum(samples[piece.workload].min_s for piece in pieces), len(pieces)
+
+
+class _Residual(nn.Module):
+    """Two convolutions around a shortcut."""
+
+    def __init__(self, width: int, middle: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(width, middle, 3, padding=1, bias=False),
+            nn.BatchNorm2d(middle),
+            nn.ReLU(),
+            nn.Conv2d(middle, width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(x + self.body(x))
+
+
+def _conv(read: int, written: int, stride: int = 1, window: int = 3, groups: int = 1) -> list[nn.Module]:
+    conv = nn.Conv2d(read, written, window, stride=stride, padding=window // 2, groups=groups, bias=False)
+    return [conv, nn.BatchNorm2d(written), nn.ReLU()]
+
+
+def _head(width: int) -> list[nn.Module]:
+    return [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 10)]
+
+
+def _chain() -> nn.Module:
+    layers = [*_conv(3, 48), *_conv(48, 48), *_conv(48, 96, 2), *_conv(96, 96), *_conv(96, 160, 2)]
+    return nn.Sequential(*layers, *(part for _ in range(4) for part in _conv(160, 160)), *_head(160))
+
+
+def _narrow_residual() -> nn.Module:
+    return nn.Sequential(*_conv(3, 16), *(_Residual(16, 16) for _ in range(14)), *_head(16))
+
+
+def _residual() -> nn.Module:
+    parts = [*_conv(3, 32), *(_Residual(32, 48) for _ in range(6)), *_conv(32, 80, 2), *(_Residual(80, 64) for _ in range(8)), *_head(80)]
+    return nn.Sequential(*parts)
+
+
+def _separable() -> nn.Module:
+    parts: list[nn.Module] = _conv(3, 32, 2)
+    for read, written, stride in ((32, 64, 1), (64, 96, 2), (96, 96, 1), (96, 192, 2), (192, 192, 1), (192, 256, 2), (256, 256, 1)):
+        parts += [*_conv(read, read, stride, groups=read), *_conv(read, written, window=1)]
+    return nn.Sequential(*parts, *_head(256))
+
+
+def _heavy() -> nn.Module:
+    return nn.Sequential(*_conv(3, 64, 2), *_conv(64, 256, 2), *_conv(256, 400), *_conv(400, 512, 2), *_conv(512, 320), *_head(320))
+
+
+_NETWORKS: tuple[tuple[Callable[[], nn.Module], int], ...] = (
+    (_chain, 32),
+    (_narrow_residual, 32),
+    (_narrow_residual, 16),
+    (_residual, 16),
+    (_separable, 112),
+    (_heavy, 32),
+)

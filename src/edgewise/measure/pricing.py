@@ -1,0 +1,88 @@
+"""Prices of kernel calls: from the database where they are known, timed where they are not."""
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+
+from edgewise._core.progress import Progress, SilentProgress
+from edgewise.cost import Workload
+from edgewise.measure.database import LatencyDatabase, piece_key
+from edgewise.measure.host import DeviceIdentity
+from edgewise.measure.probes import Prober
+from edgewise.measure.sampling import Sample, Schedule, measure_interleaved
+
+PROBE_SCHEDULE = Schedule(warmup=2, repeats=6, min_seconds=0.012, max_seconds=0.05, stable_ratio=0.02)
+"""How long one kernel call is timed; calls are timed in chunks, interleaved."""
+_CHUNK = 6
+_SMALLEST, _LARGEST = 18, 25
+
+
+class PriceBook:
+    """Times kernel calls once, and remembers them for good.
+
+    Attributes:
+        needed: Distinct calls asked for so far.
+        cached: How many of them were known from before.
+    """
+
+    def __init__(self, *, prober: Prober, identity: DeviceIdentity, database: LatencyDatabase, progress: Progress | None = None) -> None:
+        self._prober = prober
+        self._identity = identity
+        self._database = database
+        self._progress = progress or SilentProgress()
+        self._known: dict[tuple[Workload, int], Sample] = {}
+        self.needed = 0
+        self.cached = 0
+
+    def samples(self, workloads: Iterable[Workload], *, footprint_bytes: int) -> dict[Workload, Sample]:
+        """Samples of the calls, timing those that neither this object nor the database knows.
+
+        Args:
+            workloads: The calls; repeated ones are timed once.
+            footprint_bytes: Weights that the whole network reads, see :func:`footprint_of`.
+
+        Raises:
+            DeviceError: The runtime refuses a call.
+        """
+        asked = list(dict.fromkeys(workloads))
+        new = [work for work in asked if (work, footprint_bytes) not in self._known]
+        keys = {work: _key(work, footprint_bytes) for work in new}
+        found = self._database.get_many(self._identity, list(keys.values()))
+        for work in new:
+            if keys[work] in found:
+                self._known[work, footprint_bytes] = found[keys[work]]
+        missing = [work for work in new if (work, footprint_bytes) not in self._known]
+        self.needed += len(new)
+        self.cached += len(new) - len(missing)
+        for start in range(0, len(missing), _CHUNK):
+            self._time(missing[start : start + _CHUNK], footprint_bytes)
+        self._progress.advance(len(asked))
+        return {work: self._known[work, footprint_bytes] for work in asked}
+
+    def _time(self, workloads: Sequence[Workload], footprint_bytes: int) -> None:
+        sessions = [self._prober.load(work, footprint_bytes=footprint_bytes) for work in workloads]
+        try:
+            samples = measure_interleaved(sessions, PROBE_SCHEDULE)
+        finally:
+            for session in sessions:
+                session.close()
+        found = dict(zip(workloads, samples, strict=True))
+        self._known.update({(work, footprint_bytes): sample for work, sample in found.items()})
+        self._database.put_many(self._identity, {_key(work, footprint_bytes): sample for work, sample in found.items()})
+
+
+def footprint_of(weight_bytes: int) -> int:
+    """The footprint class of a network: the nearest power of two from 256 KiB to 32 MiB.
+
+    Caches hold a layer's weights from one inference to the next only while the weights of
+    all layers fit, so that a layer costs more in a larger network.
+
+    Example:
+        >>> footprint_of(7_600_000) == 8 * 1024**2
+        True
+    """
+    return 1 << min(max(round(math.log2(max(weight_bytes, 1))), _SMALLEST), _LARGEST)
+
+
+def _key(workload: Workload, footprint_bytes: int) -> str:
+    return piece_key({"call": json.loads(workload.key()), "footprint_bytes": footprint_bytes})
