@@ -20,7 +20,7 @@ class InspectedLayer:
         out_channels: Channels written.
         macs: Multiply-accumulates for one input; 0 unless a convolution or linear layer.
         params: Learnt parameters; 0 where they are another layer's.
-        tie: The tie that its output width is known by; none where the width is fixed.
+        tie: The tie that its output width is known by (it need not be free); none where there is none.
     """
 
     name: str
