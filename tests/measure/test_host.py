@@ -5,9 +5,7 @@ import pytest
 from edgewise.measure.host import cpu_flags, cpu_identity, cpu_model, describe_host, installed_versions, instruction_set, usable_cores
 from edgewise.measure.settings import RuntimeSettings
 
-_INTEL = (
-    "processor\t: 0\nmodel name\t: Intel(R)  Xeon(R) CPU @ 2.00GHz\nflags\t\t: fpu sse4_2 avx avx2\n\nprocessor\t: 1\nmodel name\t: X\n"
-)
+_INTEL = "processor\t: 0\nmodel name\t: Intel(R)  Xeon(R) CPU @ 2.00GHz\nflags\t\t: sse4_2 avx avx2\n\nprocessor\t: 1\nmodel name\t: X\n"
 _ARM = "processor\t: 0\nFeatures\t: fp asimd sve bf16\nCPU implementer\t: 0x41\nCPU part\t: 0xd40\n"
 
 

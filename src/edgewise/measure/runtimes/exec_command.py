@@ -67,9 +67,7 @@ class ExecSession:
         except subprocess.TimeoutExpired as error:
             raise DeviceError(f"{self._name} did not end within {self._timeout_s:g} s; make it faster, or see why it hangs") from error
         except OSError as error:
-            raise DeviceError(
-                f"{self._name} cannot be started: {error.strerror}; give a program that exists and may be executed"
-            ) from error
+            raise DeviceError(f"{self._name} cannot be started: {error.strerror}; give a program that may be executed") from error
 
     def _seconds(self, line: str, message: str) -> float:
         try:
