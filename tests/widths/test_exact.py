@@ -1,5 +1,6 @@
 import math
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -223,6 +224,8 @@ def test_a_search_without_result_falls_back_to_the_fastest(monkeypatch):
     solution = solve_exact(problem, limits)
     assert solution.status == "time_limit"
     assert limits.allow(solution.totals)
+    nameless = replace(problem, variables=tuple(replace(variable, present=None) for variable in problem.variables))
+    assert limits.allow(solve_exact(nameless, limits).totals)
     with pytest.raises(UnreachableError):
         solve_exact(problem, Limits(latency_s=1e-9))
 

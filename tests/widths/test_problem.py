@@ -69,6 +69,9 @@ def test_an_order_keeps_the_distance():
     assert problem.is_feasible({"a": 0, "b": 0})
     assert not problem.is_feasible({"a": 1, "b": 0})
     assert problem.feasible({"a": 1, "b": 0}) is None
+    strict = WidthProblem(variables=(a, b), orders=(Order(larger="b", smaller="a", at_least=17),))
+    with pytest.raises(SpecError, match="present widths must keep every order"):
+        strict.present()
 
 
 def test_limits_hold_up_to_rounding_only():

@@ -84,15 +84,17 @@ def test_a_slower_narrow_kernel_can_make_it_miss_what_others_reach():
 
 
 def test_an_order_is_mended_upwards():
-    small = Variable(name="s", values=(16, 32), present=1)
-    large = Variable(name="l", values=(16, 24, 40), present=1)
-    problem = WidthProblem(
-        variables=(small, Variable(name="l", values=(24, 40), present=1)), orders=(Order(larger="l", smaller="s", at_least=4),)
-    )
+    small, large = Variable(name="s", values=(16, 32), present=1), Variable(name="l", values=(24, 40), present=1)
+    problem = WidthProblem(variables=(small, large), orders=(Order(larger="l", smaller="s", at_least=4),))
+    # At three quarters both go to ties that end at 32 and 24 (30 is nearer to 24), which the order forbids.
     assert problem.widths(nearest_steps(problem, Fraction(3, 4))) == {"s": 32, "l": 40}
-    stuck = WidthProblem(variables=(small, large), orders=(Order(larger="l", smaller="s", at_least=16),))
-    assert nearest_steps(stuck) is None
-    assert solve_rounding(stuck, Limits()).widths == {"s": 16, "l": 40}
+
+
+def test_an_order_that_no_step_keeps_skips_the_scale():
+    small, large = Variable(name="s", values=(16, 30, 40), present=1, off_step=(30,)), Variable(name="l", values=(24, 40), present=1)
+    problem = WidthProblem(variables=(small, large), orders=(Order(larger="l", smaller="s", at_least=8),))
+    assert nearest_steps(problem) is None
+    assert solve_rounding(problem, Limits()).widths == {"s": 16, "l": 40}
 
 
 def test_no_scale_at_all_keeps_the_present_widths():

@@ -73,6 +73,16 @@ def test_variables_in_any_order_and_separate_pieces_form_chains():
     assert solve_exact(problem, Limits(latency_s=5)).widths == solution.widths
 
 
+@pytest.mark.parametrize("names", ["ab", "ba"])
+def test_an_order_binds_whichever_end_comes_first(names):
+    variables = tuple(Variable(name=name, values=(8, 16), present=0) for name in names)
+    problem = WidthProblem(
+        variables=variables, factors=(alone("a", [1, 0]), alone("b", [0, 1.5])), orders=(Order(larger="a", smaller="b"),)
+    )
+    assert solve_chain(problem, Limits()).widths == {"a": 16, "b": 16}
+    assert solve_exact(problem, Limits()).widths == {"a": 16, "b": 16}
+
+
 def test_an_unreachable_target_names_the_fastest():
     a, b = (Variable(name=name, values=(8, 16), present=0) for name in "ab")
     problem = WidthProblem(variables=(a, b), factors=(pair("a", "b", [[1e-3, 2e-3], [3e-3, 9e-3]]),))

@@ -8,6 +8,7 @@ at two latencies is reported at the lower one.
 
 import time
 
+from edgewise._core.errors import SpecError
 from edgewise.widths._milp import COST_RANGE, gap_of, require_reachable, run_highs, solution_of, solve_fastest
 from edgewise.widths._polish import polish
 from edgewise.widths._program import build_program
@@ -46,10 +47,10 @@ def solve_exact(problem: WidthProblem, limits: Limits, *, time_limit_s: float = 
         cost = program.metric("latency_s") * (COST_RANGE / (program.spread("latency_s") or 1.0))
     found, result = run_highs(program, cost, limits, time_limit_s=time_limit_s, gap=gap)
     starts = [found] if found is not None else []
-    if found is None:
-        starts.append(_fastest_instead(problem, limits, time_limit_s=time_limit_s))
-    if result.status != 0:
+    if result.status not in (0, 2):  # neither proven optimal nor proven infeasible
         starts += _rivals(problem, limits)
+    if not starts:
+        starts.append(_fastest_instead(problem, limits, time_limit_s=time_limit_s))
     polished = (polish(problem, start, limits) for start in starts)
     best = max(polished, key=lambda assignment: _rank(problem, assignment))
     return solution_of(problem, best, result, solver="exact", gap=gap_of(program, cost, best, result), started=started)
@@ -70,7 +71,9 @@ def _fastest_instead(problem: WidthProblem, limits: Limits, *, time_limit_s: flo
 
 def _rivals(problem: WidthProblem, limits: Limits) -> list[dict[str, int]]:
     """What the other solvers find within the limits: an unproven search must not end below them."""
-    if any(variable.present is None for variable in problem.decisions):
+    try:
+        problem.present()
+    except SpecError:  # the rivals start from present widths, and there are none
         return []
     found = [search_rounding(problem, limits), search_algorithm2(problem, limits)]
     return [dict(solution.assignment) for solution in found if solution.status == "met"]

@@ -272,12 +272,14 @@ class WidthProblem:
         """The assignment of the present widths.
 
         Raises:
-            SpecError: A deciding variable has no present option, or a total none for the sum.
+            SpecError: A deciding variable has no present option, or a total none for the sum, or an order is broken.
         """
         missing = [variable.name for variable in self.decisions if variable.present is None]
         assignment = None if missing else self.complete({v.name: v.present for v in self.decisions if v.present is not None})
         if assignment is None:
             raise SpecError(f"present widths must be candidates, but have no option for {missing or 'a total'}")
+        if not self.is_feasible(assignment):
+            raise SpecError(f"present widths must keep every order, got {self.widths(assignment)}")
         return assignment
 
     @cached_property
