@@ -12,7 +12,7 @@ _SETTINGS = ("model", "device", "threads", "batch", "precision", "target")
 _TEXTS = ("model", "device", "precision", "target", "solver", "objective")
 
 
-def from_json(result: Mapping[str, Any], profile: Mapping[str, Any] | None = None, *, name: str = "") -> RunReport:
+def from_json(result: Any, profile: Any = None, *, name: str = "") -> RunReport:  # noqa: ANN401 - any JSON value
     """The report of a run from the JSON that ``fit``, ``profile`` or ``bench`` wrote.
 
     Args:
@@ -105,7 +105,7 @@ def _checked(values: Mapping[str, Any]) -> RunReport:
         raise RunError(f"the run's result is damaged: `{where}`: {first['msg'].lower()}, got {received}; run the command again") from error
 
 
-def profile_from_json(profile: Mapping[str, Any]) -> Profile:
+def profile_from_json(profile: Any) -> Profile:  # noqa: ANN401 - any JSON value
     """The checked profile that ``profile`` wrote.
 
     Raises:

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from importlib import resources
 from typing import Any
 
@@ -128,6 +129,7 @@ def _page(template: str, **values: Any) -> str:  # noqa: ANN401 - what templates
     return page.render(style=Markup(_file("style.css")), script=Markup(script), script_hash=digest, ratio=words.ratio, **values)
 
 
+@cache
 def _environment() -> Environment:
     environment = Environment(
         loader=FunctionLoader(_file), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
