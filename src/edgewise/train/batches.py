@@ -1,9 +1,9 @@
 """Batches of any origin: our own splits, or whatever a user iterates over."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -12,10 +12,11 @@ from torch.utils.data import DataLoader, DistributedSampler
 from edgewise._core.errors import DataError
 from edgewise.train.data.dataset import Split
 
-Batches = Iterable[tuple[Any, Any]]
+Batches = Iterable[Sequence[Any]]
 """Pairs of inputs and target. Inputs: a tensor, several in a tuple or list, or several by argument name. Target: what the loss takes."""
 
 
+@runtime_checkable
 class TrainingData(Protocol):
     """What fine-tuning needs: batches to learn from and, perhaps, batches to be judged by."""
 
@@ -57,13 +58,16 @@ def count_batches(batches: Batches) -> int:
     return n_batches
 
 
-def batches_of_epoch(batches: Batches, number: int, *, start: int) -> Iterator[tuple[Any, Any]]:
+def batches_of_epoch(batches: Batches, number: int, *, start: int) -> Iterator[Sequence[Any]]:
     """The batches of one epoch from ``start`` on; those before are drawn and dropped where they cannot be skipped."""
     if isinstance(batches, Split):
         return batches.epoch(number, start=start)
     if isinstance(batches, DataLoader) and isinstance(batches.sampler, DistributedSampler):
         batches.sampler.set_epoch(number)
-    return islice(iter(batches), start, None)
+    rest = iter(batches)
+    for _ in islice(rest, start):  # now, not at the first use: it draws from torch's generator
+        pass
+    return rest
 
 
 def call(model: nn.Module, inputs: Any) -> Any:  # noqa: ANN401 - any model's inputs and outputs

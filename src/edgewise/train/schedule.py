@@ -27,7 +27,7 @@ def one_cycle(step: int, n_steps: int, *, max_lr: float) -> float:
 
     Example:
         >>> [round(one_cycle(step, 11, max_lr=1.0), 3) for step in (0, 2, 6, 10)]
-        [0.1, 1.0, 0.501, 0.001]
+        [0.1, 1.0, 0.5, 0.001]
     """
     last = max(1, n_steps - 1)
     peak = WARM_UP_SHARE * last

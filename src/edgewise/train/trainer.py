@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Sized
+from collections.abc import Sequence, Sized
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -150,7 +150,7 @@ class Trainer:
         self._trained_s += time.perf_counter() - started_s
         self._end_epoch(n_steps)
 
-    def _take_step(self, batch: tuple[Any, Any]) -> None:
+    def _take_step(self, batch: Sequence[Any]) -> None:
         with self._shield.step():
             lr = one_cycle(self._done, self._n_steps, max_lr=self._config.lr)
             for group in self._optimizer.param_groups:

@@ -6,7 +6,7 @@ import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from edgewise._core.errors import DataError
 
@@ -19,6 +19,7 @@ MAX_RATIO = 200
 _RATIO_MATTERS_FROM = 2**20
 
 
+@runtime_checkable
 class FileSource(Protocol):
     """Files by name."""
 

@@ -97,7 +97,7 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
         raise DataError(f"npz: needs a file, got {path}, which does not exist")
     try:
         _check_headers(path)
-        with np.load(path, allow_pickle=False) as content:
+        with path.open("rb") as stored, np.load(stored, allow_pickle=False) as content:
             return {key: content[key] for key in NPZ_KEYS}
     except DataError:
         raise

@@ -24,9 +24,9 @@ def cache_folder(environment: Mapping[str, str] = os.environ) -> Path:
     """
     if environment.get("EDGEWISE_HOME"):
         return Path(environment["EDGEWISE_HOME"])
-    if environment.get("XDG_CACHE_HOME"):
-        return Path(environment["XDG_CACHE_HOME"]) / "edgewise"
-    return Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "edgewise"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "edgewise"
+    return Path(environment.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgewise"
 
 
 def cache_file(folder: Path, identity: str, size: tuple[int, int]) -> Path:
@@ -37,7 +37,7 @@ def cache_file(folder: Path, identity: str, size: tuple[int, int]) -> Path:
 def load_images(file: Path, n_images: int, size: tuple[int, int]) -> UInt8[np.ndarray, "n h w 3"] | None:
     """The images of a cache file, or none where it is missing, damaged or of another form."""
     try:
-        with np.load(file, allow_pickle=False) as content:
+        with file.open("rb") as stored, np.load(stored, allow_pickle=False) as content:
             images: np.ndarray = content["images"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, MemoryError):
         return None

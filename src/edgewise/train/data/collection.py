@@ -53,12 +53,10 @@ class Collection:
             batch_size=spec.batch_size,
             seed=spec.seed,
         )
-        calibration = plain.with_positions(train, shuffled=True, augmentation=None)
         return Dataset(
             train=plain.with_positions(train, shuffled=True, augmentation=default_augmentation(height, width, flip=self.flip)),
             validation=plain,
             test=plain.with_positions(self.test, shuffled=False, augmentation=None),
-            calibration=calibration,
             class_names=self.class_names,
         )
 

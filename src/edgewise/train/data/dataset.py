@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ SMALL_SIDE = 64
 """Largest side in pixels of images that are kept decoded in memory and augmented by shifts."""
 
 
+@runtime_checkable
 class ImageStore(Protocol):
     """Images that can be read by position."""
 
@@ -203,14 +204,12 @@ class Dataset:
         train: Shuffled and augmented.
         validation: In fixed order, plain.
         test: In fixed order, plain.
-        calibration: The training images shuffled but plain, for statistics.
         class_names: Name of each class.
     """
 
     train: Split
     validation: Split
     test: Split
-    calibration: Split
     class_names: tuple[str, ...]
 
     @property

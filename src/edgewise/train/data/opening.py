@@ -7,7 +7,6 @@ from edgewise._core.progress import Progress, SilentProgress
 from edgewise.train.data.arrays import open_digits, open_npz, open_torchvision
 from edgewise.train.data.collection import Collection
 from edgewise.train.data.dataset import Dataset
-from edgewise.train.data.imagefolder import open_image_folder
 from edgewise.train.data.spec import DataSpec
 
 FORMS = ("digits", "imagefolder:PATH", "npz:FILE", "torchvision:NAME:ROOT")
@@ -45,7 +44,7 @@ def _open(spec: DataSpec, progress: Progress) -> Collection:
         case "digits" if not colon:
             return open_digits()
         case "imagefolder" if rest:
-            return open_image_folder(Path(rest).expanduser(), spec, progress=progress)
+            return _open_folder(Path(rest).expanduser(), spec, progress)
         case "npz" if rest:
             return open_npz(Path(rest).expanduser())
         case "torchvision" if ":" in rest:
@@ -54,3 +53,11 @@ def _open(spec: DataSpec, progress: Progress) -> Collection:
         case "imagefolder" | "npz" | "torchvision" | "digits":
             raise DataError(f"a data set is named by one of {', '.join(FORMS)}; got {spec.text!r}")
     raise unknown_name("data set", spec.text, FORMS)
+
+
+def _open_folder(path: Path, spec: DataSpec, progress: Progress) -> Collection:
+    try:
+        from edgewise.train.data.imagefolder import open_image_folder  # needs Pillow, which is an extra
+    except ImportError:
+        raise DataError("imagefolder: needs Pillow, which is not installed; pip install 'edgewise[data]'") from None
+    return open_image_folder(path, spec, progress=progress)
