@@ -86,15 +86,13 @@ def render_comparison(reports: Sequence[RunReport]) -> str:
     Args:
         reports: Two or more; their names tell them apart.
     """
-    chart, y_title = _pareto(reports)
     return _page(
         "comparison.html",
         title=f"{len(reports)} runs compared",
         reports=reports,
         lines=[(report, decision.headline(report), decision.setting_words(report), decision.target_words(report)) for report in reports],
         settings=sorted({decision.setting_words(report) for report in reports}),
-        pareto=chart,
-        y_title=y_title,
+        pareto=_pareto(reports),
     )
 
 
@@ -106,7 +104,7 @@ def _title(report: RunReport) -> str:
     return " on ".join(part for part in (report.model or report.name or ("Bench" if report.rows else "Run"), report.device) if part)
 
 
-def _pareto(reports: Sequence[RunReport]) -> tuple[Markup | None, str]:
+def _pareto(reports: Sequence[RunReport]) -> list[Markup]:
     """Accuracy on the test part where any run has it, else on the validation part; baselines once each."""
     for field, y_title in (("accuracy", "test accuracy, %"), ("accuracy_validation", "validation accuracy, %")):
         found: dict[tuple[str, float, float], Point] = {}
@@ -117,8 +115,8 @@ def _pareto(reports: Sequence[RunReport]) -> tuple[Markup | None, str]:
                     point = Point(name=name, latency_s=figures.latency_s, value=value, baseline=old)
                     found.setdefault((name, 0.0, value) if old else (name, point.latency_s, value), point)
         if len(found) >= 2:
-            return pareto_scatter(tuple(found.values()), y_title=y_title), y_title
-    return None, ""
+            return [pareto_scatter(tuple(found.values()), y_title=y_title, size=size) for size in ((760.0, 420.0), (_NARROW, 300.0))]
+    return []
 
 
 def _page(template: str, **values: Any) -> str:  # noqa: ANN401 - what templates take
