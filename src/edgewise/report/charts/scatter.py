@@ -134,4 +134,6 @@ def _corner(front: Sequence[Point], index: int, point: Point) -> list[tuple[floa
 def _network_mark(point: Point, x: float, y: float, right: float, *, on_front: bool) -> Markup:
     kind = "pin before" if point.baseline else "pin after" if on_front else "pin part"
     words = f"{point.name}: {ms(point.latency_s)}, {percent(point.value)}"
-    return marker(x, y, kind, words, radius=5.5) + _beside(shortened(point.name, 26), x, y + (14 if on_front else 0), right)
+    # The front leaves a point to the right and reaches it from below: names keep off both.
+    drop = -10 if point.baseline else 14 if on_front else 0
+    return marker(x, y, kind, words, radius=5.5) + _beside(shortened(point.name, 26), x, y + drop, right)
