@@ -15,6 +15,8 @@ import edgewise
 from edgewise._core.errors import UsageError
 from edgewise._core.files import write_json
 
+_LONGEST_LINE = 400
+
 Value = Mapping[str, Any]
 """A result as JSON values."""
 
@@ -38,12 +40,12 @@ def check_destination(path: Path | None) -> None:
         raise UsageError(f"--json needs a file to write, got the folder {path}")
 
 
-def show(result: Result | Value, *, render: Callable[[Value], str], path: Path | None) -> None:
+def show(result: Result | Value, *, render: Callable[[Value], object], path: Path | None) -> None:
     """Prints a result for people and, where asked for, writes it as JSON.
 
     Args:
         result: What a recipe returned.
-        render: Turns it into text.
+        render: Turns it into what a terminal shows.
         path: File for the JSON; ``-`` prints it in place of the text.
     """
     value = result if isinstance(result, Mapping) else result.to_json()
@@ -53,7 +55,11 @@ def show(result: Result | Value, *, render: Callable[[Value], str], path: Path |
             typer.echo(json.dumps(content, indent=2, allow_nan=False))
             return
         write_json(path, content)
-    typer.echo(render(value))
+    from rich.console import Console
+
+    # Off a terminal, lines are as long as their content: files are searched, not looked at.
+    console = Console(width=None if sys.stdout.isatty() else _LONGEST_LINE, markup=False, highlight=False, soft_wrap=True)
+    console.print(render(value))
 
 
 def provenance() -> dict[str, Any]:

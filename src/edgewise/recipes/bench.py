@@ -4,13 +4,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from edgewise._core.progress import Progress, SilentProgress
+from edgewise.ir import NetSpec
 from edgewise.measure.database import LatencyDatabase
 from edgewise.measure.runtimes import open_runtime
 from edgewise.measure.sampling import Sample
-from edgewise.recipes.records import LoadedModel
 from edgewise.recipes.requests import BenchRequest, DeviceRequest
 from edgewise.recipes.runs import load_request
 from edgewise.recipes.timing import TimingJob, runtime_settings, time_together
+from edgewise.recipes.why import WhyRow, explain
 from edgewise.trace import trace
 
 
@@ -52,15 +53,18 @@ class BenchResult:
     Attributes:
         rows: In the order models x devices.
         settings: Threads, batch and precision of all rows.
+        why: Layer by layer, the second model against the first on the first device; empty where not asked for.
     """
 
     rows: tuple[BenchRow, ...]
     settings: DeviceRequest
+    why: tuple[WhyRow, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The result as JSON values."""
         settings = {"threads": self.settings.threads, "batch": self.settings.batch, "precision": self.settings.precision}
-        return {"rows": [asdict(row) for row in self.rows], "settings": settings}
+        value: dict[str, Any] = {"rows": [asdict(row) for row in self.rows], "settings": settings}
+        return value | {"why": [row.to_json() for row in self.why]} if self.why else value
 
 
 def run_bench(request: BenchRequest, *, progress: Progress | None = None) -> BenchResult:
@@ -79,22 +83,17 @@ def run_bench(request: BenchRequest, *, progress: Progress | None = None) -> Ben
     watcher = progress or SilentProgress()
     runtimes = [open_runtime(runtime_settings(device)) for device in request.devices]
     models = [load_request(model) for model in request.models]
-    counts = [_count(model) for model in models]
+    nets = [trace(model.model, model.inputs(), name=model.name).net for model in models]
     jobs = [TimingJob(loaded=model, runtime=runtime) for model in models for runtime in runtimes]
     with LatencyDatabase(request.devices[0].db, progress=watcher) as database:
         samples = time_together(jobs, database=database, progress=watcher)
-    per_job = [count for count in counts for _ in runtimes]
-    rows = tuple(_row(job, sample, *count) for job, sample, count in zip(jobs, samples, per_job, strict=True))
-    return BenchResult(rows=rows, settings=request.devices[0])
+        why = explain(nets[0], nets[1], runtime=runtimes[0], database=database, progress=watcher) if request.why else ()
+    per_job = [net for net in nets for _ in runtimes]
+    rows = tuple(_row(job, sample, net) for job, sample, net in zip(jobs, samples, per_job, strict=True))
+    return BenchResult(rows=rows, settings=request.devices[0], why=why)
 
 
-def _count(loaded: LoadedModel) -> tuple[int, int]:
-    """Multiply-accumulates and parameters."""
-    net = trace(loaded.model, loaded.inputs(), name=loaded.name).net
-    return net.macs, net.params
-
-
-def _row(job: TimingJob, sample: Sample, macs: int, params: int) -> BenchRow:
+def _row(job: TimingJob, sample: Sample, net: NetSpec) -> BenchRow:
     return BenchRow(
         model=job.loaded.name,
         device=job.runtime.settings.device,
@@ -105,6 +104,6 @@ def _row(job: TimingJob, sample: Sample, macs: int, params: int) -> BenchRow:
         q3_s=sample.q3_s,
         repeats=sample.n,
         noisy=sample.noisy,
-        macs=macs,
-        params=params,
+        macs=net.macs,
+        params=net.params,
     )
