@@ -127,8 +127,14 @@ def test_bytes_are_loaded_with_the_feeds_given() -> None:
     from edgewise.measure.runtimes.openvino_cpu import OpenVinoCpu
 
     feed = np.zeros((2, 3, 8, 8), np.float32)
-    OnnxRuntimeCpu(RuntimeSettings(device="onnxruntime-cpu")).load_bytes(content, {"input": feed}).run()
-    OpenVinoCpu(RuntimeSettings(device="openvino-cpu")).load_bytes(content, [feed]).run()
+    assert OnnxRuntimeCpu(RuntimeSettings(device="onnxruntime-cpu")).load_bytes(content, {"input": feed}).time_once_s() > 0
+    assert OpenVinoCpu(RuntimeSettings(device="openvino-cpu")).load_bytes(content, [feed]).time_once_s() > 0
+    with pytest.raises(DeviceError, match="OpenVINO cannot run the network"):
+        OpenVinoCpu(RuntimeSettings(device="openvino-cpu")).load_bytes(content, [feed[:, :2]])
+    with pytest.raises(DeviceError, match="ONNX Runtime cannot run the network"):
+        OnnxRuntimeCpu(RuntimeSettings(device="onnxruntime-cpu")).load_bytes(content, {"input": feed[:, :2]})
+    with pytest.raises(DeviceError, match="ONNX Runtime cannot run the network"):
+        OnnxRuntimeCpu(RuntimeSettings(device="onnxruntime-cpu")).load_bytes(content, {"no such input": feed})
 
 
 def test_convolutions_norms_and_activations_are_fused_as_deployed(network: nn.Module, image: tuple[torch.Tensor], tmp_path: Path) -> None:

@@ -125,8 +125,8 @@ def _opened(source: bytes | str, options: onnxruntime.SessionOptions, *, what: s
 
 
 def _bound(session: onnxruntime.InferenceSession, feeds: Mapping[str, np.ndarray]) -> OnnxRuntimeSession:
-    loaded = OnnxRuntimeSession(session, feeds)
     try:
+        loaded = OnnxRuntimeSession(session, feeds)
         loaded.run()
     except Exception as error:
         raise DeviceError(f"ONNX Runtime cannot run the network: {one_line(error)}") from error

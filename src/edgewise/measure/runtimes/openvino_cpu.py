@@ -86,8 +86,9 @@ class OpenVinoCpu:
 
     def load_ov_model(self, model: openvino.Model, feeds: Sequence[np.ndarray]) -> OpenVinoSession:
         """Loads a model built in memory, fed with the arrays in the order of its inputs."""
-        loaded = OpenVinoSession(self.compile(model), feeds)
+        compiled = self.compile(model)
         try:
+            loaded = OpenVinoSession(compiled, feeds)
             loaded.run()
         except Exception as error:  # its errors share no base class
             raise DeviceError(f"OpenVINO cannot run the network: {one_line(error)}") from error
