@@ -174,10 +174,11 @@ def _layer(scene: _Scene, step: Step, *, reading: Reading, piece: int, name: str
     op = _op_of(step, reading)
     place = next((place for place, value in enumerate(reading.inputs) if not isinstance(value, FromParameters)), 0)
     source = step.inputs[place] if step.inputs else None
-    read = reading.inputs[place] if step.inputs else None
-    out, written = step.outputs[piece], reading.outputs[piece]
-    out_dim = scene.dim(written, out.shape)
-    in_dim = out_dim if op == "cat" else Dim() if source is None else scene.dim(read, source.shape)
+    read = _along_last(op, source, reading.inputs[place]) if source is not None else None
+    out = step.outputs[piece]
+    written = _along_last(op, out, reading.outputs[piece])
+    out_dim = scene.dim(written, _shape(op, out))
+    in_dim = out_dim if op == "cat" else Dim() if source is None else scene.dim(read, _shape(op, source))
     widths = {tie: group.width for tie, group in zip(scene.tie_names, scene.grouping.groups, strict=True)}
     spatial = {name: _spatial(step, name, step.arguments.get("weight")) for name in _SPATIAL_ARGUMENTS}
     groups = int(step.arguments.get("groups", 1)) if op in CONV_OPS else 1
@@ -208,6 +209,15 @@ def _layer(scene: _Scene, step: Step, *, reading: Reading, piece: int, name: str
     )
 
 
+def _along_last(op: str, tensor: Tensor, value: Value) -> Value:
+    """What is known of a tensor's channels; a linear layer's are those of the last axis, whatever it carries along."""
+    return None if op == "linear" and isinstance(value, Channels) and value.axis != tensor.ndim - 1 else value
+
+
+def _shape(op: str, tensor: Tensor) -> tuple[int, ...]:
+    return (1, tensor.shape[-1]) if op == "linear" else tuple(tensor.shape)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Parameters:
     """How many learnt values a layer has, each parameter counted at its first use."""
@@ -223,7 +233,8 @@ class _Parameters:
             return _Parameters()
         weight = step.arguments.get("weight", step.arguments.get("mat2", step.arguments.get("other")))
         bias, per_channel, fixed, shares = False, 0, 0, None
-        width = step.outputs[0].shape[_axis(step.outputs[0], reading.outputs[0])] if step.outputs[0].ndim else 1
+        out = step.outputs[0]
+        width = out.shape[-1 if op == "linear" else _axis(out, reading.outputs[0])] if out.ndim else 1
         for tensor, value in zip(step.inputs, reading.inputs, strict=True):
             for source in value.sources if isinstance(value, FromParameters) else ():
                 if source.parameter not in scene.numbers:

@@ -5,6 +5,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -49,19 +50,19 @@ def apply_plan(model: nn.Module, plan: WidthPlan, traced: Traced) -> nn.Module:
             stay, or the trace is of another network.
     """
     check_plan(plan, traced)
-    changed = copy.deepcopy(model)
     gather = _gatherer(plan, traced)
-    _check_sites(changed, traced)
+    tensors = _tensors(model)
+    _check_sites(tensors, traced)
     by_parameter: dict[str, list[Site]] = defaultdict(list)
     for site in traced.sites:
         by_parameter[site.parameter].append(site)
-    replacements: dict[str, Tensor] = {}
-    tensors = _tensors(changed)
+    copies: dict[int, Any] = {}  # what the copy holds in the place of a tensor, wherever modules share it
     for name, sites in by_parameter.items():
-        new = _regathered(tensors[name], sites, gather=gather, seed=_seed(name, plan))
+        old = tensors[name]
+        new = _regathered(old, sites, gather=gather, seed=_seed(name, plan))
         if new is not None:
-            replacements[name] = new
-    _replace(changed, replacements)
+            copies[id(old)] = nn.Parameter(new, requires_grad=old.requires_grad) if isinstance(old, nn.Parameter) else new
+    changed = copy.deepcopy(model, copies)
     _resize(changed, traced.sizes, gather)
     return changed
 
@@ -170,8 +171,7 @@ def _tensors(model: nn.Module) -> dict[str, Tensor]:
     return {**dict(model.named_parameters(remove_duplicate=False)), **dict(model.named_buffers(remove_duplicate=False))}
 
 
-def _check_sites(model: nn.Module, traced: Traced) -> None:
-    tensors = _tensors(model)
+def _check_sites(tensors: Mapping[str, Tensor], traced: Traced) -> None:
     for site in traced.sites:
         tensor = tensors.get(site.parameter)
         if tensor is None or tensor.ndim <= site.axis or tensor.shape[site.axis] != len(site.units):
@@ -180,19 +180,6 @@ def _check_sites(model: nn.Module, traced: Traced) -> None:
                 f"`traced` must be the trace of this network: {site.parameter!r} should hold {len(site.units)} "
                 f"channels on axis {site.axis}, got {found}; trace it again"
             )
-
-
-def _replace(model: nn.Module, replacements: Mapping[str, Tensor]) -> None:
-    """Puts new tensors in the place of old ones, wherever modules share them."""
-    tensors = _tensors(model)
-    new_by_old: dict[int, Tensor] = {}
-    for name, new in replacements.items():
-        old = tensors[name]
-        new_by_old[id(old)] = nn.Parameter(new, requires_grad=old.requires_grad) if isinstance(old, nn.Parameter) else new
-    for name, old in tensors.items():
-        if id(old) in new_by_old:
-            path, _, attribute = name.rpartition(".")
-            setattr(model.get_submodule(path), attribute, new_by_old[id(old)])
 
 
 def _resize(model: nn.Module, sizes: Iterable[Size], gather: Callable[[Units], _Gathering]) -> None:

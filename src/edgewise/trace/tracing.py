@@ -17,6 +17,7 @@ from edgewise.trace.ledger import Channels
 from edgewise.trace.record import Record, run_recorded
 from edgewise.trace.ties import FIXED, Grouping, group_channels
 from edgewise.trace.traced import Site, Size, Traced, Units
+from edgewise.trace.trials import Findings
 from edgewise.trace.verify import settle
 
 
@@ -53,14 +54,14 @@ def trace(model: nn.Module, inputs: tuple[Tensor, ...], *, name: str = "", verif
         raise SpecError(f"`model` must have a convolution, got {name or type(model).__name__} without any")
     label = name or type(model).__name__
 
-    def build(choices: Choices) -> tuple[Analysis, Grouping, Traced]:
+    def build(choices: Choices) -> Findings:
         analysis = analyse(subject, record, choices)
-        grouping = group_channels(analysis)
-        return analysis, grouping, _assemble(subject, record, analysis=analysis, grouping=grouping, name=label)
+        return Findings(record=record, analysis=analysis, grouping=group_channels(analysis))
 
-    if not verify:
-        return build(Choices())[2]
-    return settle(subject, record, build=build)
+    def assemble(findings: Findings) -> Traced:
+        return _assemble(subject, record, analysis=findings.analysis, grouping=findings.grouping, name=label)
+
+    return settle(subject, build=build, assemble=assemble) if verify else assemble(build(Choices()))
 
 
 def check_weights(model: nn.Module) -> None:

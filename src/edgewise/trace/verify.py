@@ -1,97 +1,102 @@
 """Trial surgery until every tie that looks free is free."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from torch import nn
 
-from edgewise.trace.analysis import Analysis
 from edgewise.trace.context import Choices
-from edgewise.trace.record import Record
-from edgewise.trace.ties import Grouping
+from edgewise.trace.record import Record, Step
 from edgewise.trace.traced import Traced
-from edgewise.trace.trials import Failure, judge, make_trials, stand_in
+from edgewise.trace.trials import Failure, Findings, hollow, judge, judge_shapes, make_trials, stand_in
 
 MAX_ROUNDS = 80
 """After so many repairs all widths are left alone."""
-_PATIENCE = 3
-"""After so many failures of the same kind all operations of that kind are repaired at once."""
+_LADDERS = {
+    "split": ("unedited",),
+    "split_with_sizes": ("unedited",),
+    "slice": ("edited",),
+    "view": ("edited", "trailing"),
+}
+"""Other ways to read an operation, in the order in which they are tried."""
 
-Build = Callable[[Choices], tuple[Analysis, Grouping, Traced]]
+Build = Callable[[Choices], Findings]
 """Analyses the recorded network under some choices."""
 
 
-@dataclass(kw_only=True, slots=True)
-class _Memory:
-    """What was tried so far: how far each kind of operation has come, how often each module was widened."""
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Repair:
+    """What repairs need: the network's run, how to analyse it, and what was tried."""
 
-    rungs: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    record: Record
+    kinds: dict[str, str]
+    build: Build
+    tried: set[tuple[str, str, str]] = field(default_factory=set)
     failures: Counter[tuple[str, str]] = field(default_factory=Counter)
-    levels: Counter[str] = field(default_factory=Counter)
+
+    def kind(self, step: Step) -> tuple[str, str]:
+        """Steps of the same operation in modules of the same class are repaired alike."""
+        return step.name, self.kinds.get(step.module, "")
 
 
-def settle(model: nn.Module, record: Record, *, build: Build) -> Traced:
+def settle(model: nn.Module, *, build: Build, assemble: Callable[[Findings], Traced]) -> Traced:
     """Repeats trial surgery, and leaves alone what fails, until nothing does.
 
     Args:
         model: The network that was recorded.
-        record: Its run.
         build: Analyses it under the choices made so far.
+        assemble: Makes the trace of an analysis.
 
     Returns:
         The trace whose free ties all pass.
     """
-    choices, memory = Choices(), _Memory()
-    subject = None
+    choices = Choices()
+    findings = build(choices)
+    record = findings.record
+    repair = _Repair(record=record, kinds={name: type(module).__name__ for name, module in model.named_modules()}, build=build)
+    empty = hollow(model, record.inputs)
+    subject: nn.Module | None = None
     for round_number in range(MAX_ROUNDS):
-        analysis, grouping, traced = build(choices)
+        traced = assemble(findings)
         if not any(tie.free for tie in traced.net.ties):
             return traced
-        subject = subject or stand_in(model, record.inputs)
+        trials = make_trials(traced.net.ties, round_number=round_number)
         failure = None
-        for trial in make_trials(traced.net.ties, round_number=round_number):
-            failure = judge(subject, record.inputs, trial=trial, traced=traced, findings=(record, analysis, grouping))
-            if failure is not None:
-                break
+        if empty is not None:
+            failure = _first(judge_shapes(empty, trial=trial, traced=traced, findings=findings) for trial in trials)
+        if failure is None:
+            subject = subject or stand_in(model, record.inputs)
+            # Shapes are known to be right where the network without values ran; what is left is to compare values.
+            trials = [trial for trial in trials if trial.exact or empty is None]
+            failure = _first(judge(subject, trial=trial, traced=traced, findings=findings) for trial in trials)
         if failure is None:
             return traced
-        choices = _repaired(choices, failure, model=model, record=record, traced=traced, build=build, memory=memory)
+        choices = _repaired(choices, failure, present=_freedom(findings), repair=repair)
+        findings = build(choices)
     reason = "trial surgery did not succeed with any choice of widths"
-    return build(Choices(frozen={step.index: reason for step in record.steps}))[2]
+    return assemble(build(Choices(frozen={step.index: reason for step in record.steps})))
 
 
-def _repaired(
-    choices: Choices, failure: Failure, *, model: nn.Module, record: Record, traced: Traced, build: Build, memory: _Memory
-) -> Choices:
+def _first(outcomes: Iterable[Failure | None]) -> Failure | None:
+    return next((outcome for outcome in outcomes if outcome is not None), None)
+
+
+def _repaired(choices: Choices, failure: Failure, *, present: int, repair: _Repair) -> Choices:
     """Other choices under which the failing operation may work, or leaves its channels alone."""
-    present = _freedom(traced)
-    if failure.step is not None:
-        kinds = {name: type(module).__name__ for name, module in model.named_modules()}
-        step = record.steps[failure.step]
-        kind = (step.name, kinds.get(step.module, ""))
-        alike = [other.index for other in record.steps if (other.name, kinds.get(other.module, "")) == kind]
-        edited = _edited(choices, step.name, alike, rungs=memory.rungs, kind=kind)
-        if edited is not None and not failure.grows:
-            return edited
-        memory.failures[kind] += 1
-        chosen = alike if memory.failures[kind] > _PATIENCE else [failure.step]
-        restricted = _restricted(choices, chosen, failure)
-        if _freedom(build(restricted)[2]) < present:
-            return restricted
-    return _widened(choices, failure, record=record, present=present, build=build)
-
-
-def _edited(
-    choices: Choices, name: str, alike: list[int], *, rungs: Counter[tuple[str, str, str]], kind: tuple[str, str]
-) -> Choices | None:
-    """The next way to read an operation of this name, if there is one that was not tried."""
-    ladder = {"split": ("unedited",), "split_with_sizes": ("unedited",), "slice": ("edited",), "view": ("edited", "trailing")}.get(name, ())
-    for way in ladder:
-        rungs[(*kind, way)] += 1
-        if rungs[(*kind, way)] == 1:
-            return replace(choices, **{way: getattr(choices, way) | set(alike)})
-    return None
+    if failure.step is None:
+        return _widened(choices, failure, present=present, repair=repair)
+    kind = repair.kind(repair.record.steps[failure.step])
+    alike = [step.index for step in repair.record.steps if repair.kind(step) == kind]
+    way = next((way for way in _LADDERS.get(kind[0], ()) if (*kind, way) not in repair.tried), None)
+    if way is not None and not failure.grows:
+        repair.tried.add((*kind, way))
+        return replace(choices, **{way: getattr(choices, way) | set(alike)})
+    repair.failures[kind] += 1
+    restricted = _restricted(choices, alike if repair.failures[kind] > 1 else [failure.step], failure)
+    if _freedom(repair.build(restricted)) < present:
+        return restricted
+    return _widened(choices, failure, present=present, repair=repair)
 
 
 def _restricted(choices: Choices, steps: list[int], failure: Failure) -> Choices:
@@ -101,19 +106,20 @@ def _restricted(choices: Choices, steps: list[int], failure: Failure) -> Choices
     return replace(choices, frozen={**choices.frozen, **dict.fromkeys(steps, failure.text)})
 
 
-def _widened(choices: Choices, failure: Failure, *, record: Record, present: int, build: Build) -> Choices:
+def _widened(choices: Choices, failure: Failure, *, present: int, repair: _Repair) -> Choices:
     """Restricts the module around the failure, or the one around that, until some width is left alone that was free."""
     path = failure.module
     while True:
-        inside = [step.index for step in record.steps if not path or step.module == path or step.module.startswith(f"{path}.")]
+        prefix = f"{path}." if path else ""
+        inside = [step.index for step in repair.record.steps if step.module == path or step.module.startswith(prefix)]
         restricted = _restricted(choices, inside, failure)
-        if inside and _freedom(build(restricted)[2]) < present:
+        if inside and _freedom(repair.build(restricted)) < present:
             return restricted
         if not path:
-            return replace(choices, frozen=dict.fromkeys((step.index for step in record.steps), failure.text))
+            return replace(choices, frozen=dict.fromkeys((step.index for step in repair.record.steps), failure.text))
         path = path.rpartition(".")[0]
 
 
-def _freedom(traced: Traced) -> int:
-    """How many units may go, plus how many ties may be added to."""
-    return sum(tie.width * (tie.free + tie.growable) for tie in traced.net.ties)
+def _freedom(findings: Findings) -> int:
+    """How many units may go, plus how many may have others added behind them."""
+    return sum(group.width * ((not group.frozen) + (not group.frozen and not group.limited)) for group in findings.grouping.groups)
