@@ -53,8 +53,18 @@ def width_range(dim: Dim, net: NetSpec, *, floor: float) -> tuple[int, int]:
         floor: Smallest share of a tie's present width.
     """
     low = {tie.name: max(1, math.floor(tie.width * floor)) if tie.free else tie.width for tie in net.ties}
-    high = {tie.name: math.ceil(tie.width * CEILING) if tie.growable else tie.width for tie in net.ties}
+    high = {tie.name: highest_width(tie.width) if tie.growable else tie.width for tie in net.ties}
     return dim.width(low), dim.width(high)
+
+
+def highest_width(width: int, *, step: int = _ALIGNED) -> int:
+    """Largest width considered: 1.25 times the present one, or the next right edge where that is wider.
+
+    Example:
+        >>> highest_width(140), highest_width(9)
+        (175, 16)
+    """
+    return max(math.floor(width * CEILING), (width // step + 1) * step)
 
 
 def needs_of(net: NetSpec, lowering: Lowering, *, floor: float) -> list[Need]:

@@ -122,14 +122,16 @@ def _grow_group(
             break
         if reader.op == "batch_norm" and len(layers) == 1 and (rules.norm if conv else rules.norm_after_linear):
             layers.append(reader)
-        elif reader.op == "add" and rules.add and conv and not adds and (adds := _addend(reader, layers[-1], head, readers)):
-            layers.append(reader)
         elif reader.op in allowed:
             layers.append(reader)
             activation = reader.op
             break
         else:
-            break
+            other = _addend(reader, layers[-1], head, readers) if conv and rules.add and reader.op == "add" and not adds else ""
+            if not other:
+                break
+            adds = other
+            layers.append(reader)
     return Group(head=head, layers=tuple(layers), activation=activation, adds=adds)
 
 

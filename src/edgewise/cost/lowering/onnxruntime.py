@@ -97,7 +97,7 @@ class OnnxRuntimeLowering:
         wanted.discard(None)
         if blocked and (False in wanted or not wanted):
             return (self._reorder(last, widths, "reorder_out"),)
-        if not blocked and True in wanted:
+        if not blocked and True in wanted and last.out_dim.width(widths) % _ALIGNMENT == 0:
             return (self._reorder(last, widths, "reorder_in"),)
         return ()
 

@@ -1,0 +1,266 @@
+"""Solving, applying and measuring, until the target is met on the device itself."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from torch import nn
+from torch.nn import functional
+
+from edgewise._core.errors import TargetError
+from edgewise._core.progress import Progress
+from edgewise._core.units import format_seconds
+from edgewise.ir import NetSpec, WidthPlan
+from edgewise.measure.database import LatencyDatabase
+from edgewise.measure.sampling import Sample
+from edgewise.recipes.profile import DEFAULT_FLOOR, Profiled, candidates_of
+from edgewise.recipes.records import LoadedModel
+from edgewise.recipes.requests import FitRequest
+from edgewise.recipes.timing import TimingJob, time_together
+from edgewise.recipes.worth import importance_worth
+from edgewise.trace import apply_plan, choose_channels, score_channels
+from edgewise.train.data import Dataset
+from edgewise.widths.algorithm2 import solve_algorithm2
+from edgewise.widths.exact import solve_exact
+from edgewise.widths.problem import WidthProblem
+from edgewise.widths.rounding import solve_rounding
+from edgewise.widths.solution import Limits, Solution, UnreachableError
+from edgewise.widths.tables import TableBuilder
+
+PARAMS_FLOOR = 0.7
+"""Default floor of widths for the objective ``params``: the tutorial changes widths slightly."""
+MOST_CORRECTIONS = 3
+_SLACK = 0.97
+_MARGIN = 0.995
+_NEIGHBOURS = 2
+_TAYLOR_BATCHES = 8
+_SOLVE_SECONDS = 20.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """One set of widths, applied and measured beside the baseline.
+
+    Attributes:
+        plan: What was done.
+        model: The network.
+        net: The network as hardware sees it.
+        widths: Widths of the solver's variables.
+        baseline: Timings of the original, of the same interleaved run.
+        sample: Timings of the result.
+        predicted_s: Prediction from the parts.
+        corrected_s: Prediction times the ratio known before this attempt was measured.
+        target_s: The target in seconds.
+        met: Whether it is met.
+        objective: ``importance`` or ``params``.
+        corrections: Attempts after the first.
+        solution: The solver's own figures.
+        audit: Every network measured on the way: name, predicted, measured.
+        warnings: What a person should know.
+    """
+
+    plan: WidthPlan
+    model: nn.Module
+    net: NetSpec
+    widths: dict[str, int]
+    baseline: Sample
+    sample: Sample
+    predicted_s: float
+    corrected_s: float
+    target_s: float
+    met: bool
+    objective: str
+    corrections: int = 0
+    solution: Mapping[str, Any] = field(default_factory=dict)
+    audit: tuple[tuple[str, float, float], ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+class Fitter:
+    """Brings one profiled network to a latency."""
+
+    def __init__(
+        self, *, request: FitRequest, profiled: Profiled, database: LatencyDatabase, data: Dataset | None, progress: Progress
+    ) -> None:
+        self._request, self._profiled, self._database = request, profiled, database
+        self._progress = progress
+        known = profiled.loaded.trained or data is not None
+        self.objective = request.objective or ("importance" if known else "params")
+        self._floor = request.width_floor or (PARAMS_FLOOR if self.objective == "params" else DEFAULT_FLOOR)
+        kind = request.importance or ("taylor" if data is not None else "l2")
+        self._scores = _scores(profiled, kind=kind, data=data)
+        worth = importance_worth(profiled.net, self._scores) if self.objective == "importance" else None
+        self._builder = TableBuilder(profiled.pricing(), profiled.structure, worth)
+        self._candidates = self._within(candidates_of(profiled.device, profiled.net, profiled.structure, floor=self._floor))
+        self._edges = self._within(candidates_of(profiled.device, profiled.net, profiled.structure, floor=self._floor, all_edges=True))
+
+    def run(self) -> Attempt:
+        """Solves, measures, and corrects the prediction by what was measured, at most three times.
+
+        Raises:
+            TargetError: The prediction says that no widths reach the target.
+        """
+        request, profiled = self._request, self._profiled
+        baseline_predicted = profiled.predicted_s
+        ratio = profiled.sample.latency_s / baseline_predicted
+        absolute = request.latency.absolute_s
+        aim = absolute / ratio if absolute is not None else (request.latency.ratio or 1.0) * baseline_predicted
+        best: Attempt | None = None
+        audit: list[tuple[str, float, float]] = []
+        tried: set[tuple[tuple[str, int], ...]] = set()
+        for correction in range(MOST_CORRECTIONS + 1):
+            try:
+                solution = self.solve(aim)
+            except UnreachableError as error:
+                if best is not None:
+                    break
+                raise self._unreachable(error, ratio) from error
+            key = tuple(sorted(solution.widths.items()))
+            if key in tried:
+                break
+            tried.add(key)
+            attempt = self._measure(solution, ratio=ratio, correction=correction)
+            audit.append((f"attempt {correction + 1}", attempt.predicted_s, attempt.sample.latency_s))
+            best = _better(best, attempt)
+            reached = self._judged(attempt) / attempt.target_s
+            self._progress.note(
+                f"attempt {correction + 1}: predicted {format_seconds(attempt.corrected_s)}, measured "
+                f"{format_seconds(attempt.sample.latency_s)}, {'meets' if attempt.met else 'misses'} the target"
+            )
+            if attempt.met and reached >= _SLACK:
+                break
+            aim *= _MARGIN / reached
+            ratio *= attempt.sample.latency_s / attempt.corrected_s
+        assert best is not None
+        return self._with_story(best, audit)
+
+    def solve(self, aim_s: float) -> Solution:
+        """The widths for a predicted latency: over the candidates, then over all edges around the solution."""
+        limits = Limits(
+            latency_s=aim_s,
+            params_at_least=self._share(self._request.params_at_least, self._profiled.net.params),
+            macs_at_most=self._share(self._request.macs_at_most, self._profiled.net.macs),
+        )
+        self._progress.start("solving", 2)
+        problem = self.problem(self._candidates)
+        if self._request.solver != "exact":
+            solve = solve_algorithm2 if self._request.solver == "algorithm2" else solve_rounding
+            return solve(problem, limits)
+        coarse = solve_exact(problem, limits, time_limit_s=_SOLVE_SECONDS)
+        self._progress.advance()
+        fine = solve_exact(self.problem(self._around(coarse.widths)), limits, time_limit_s=_SOLVE_SECONDS)
+        self._progress.advance()
+        return fine if fine.totals.value >= coarse.totals.value else coarse
+
+    def problem(self, candidates: Mapping[str, tuple[int, ...]]) -> WidthProblem:
+        """The width problem over these candidates."""
+        off_step = {
+            name: tuple(width for width in widths if width == self._builder.present_width(name) and width not in self._edge_only(name))
+            for name, widths in candidates.items()
+        }
+        return self._builder.problem(candidates, off_step)
+
+    def _edge_only(self, name: str) -> set[int]:
+        widths = self._edges[name]
+        steps = np.diff([width for width in widths if width != self._builder.present_width(name)])
+        step = int(steps.min()) if len(steps) else 1
+        return {width for width in widths if width % max(step, 1) == 0}
+
+    def _around(self, widths: Mapping[str, int]) -> dict[str, tuple[int, ...]]:
+        found = {}
+        for name, edges in self._edges.items():
+            place = min(range(len(edges)), key=lambda index: abs(edges[index] - widths[name]))
+            near = edges[max(0, place - _NEIGHBOURS) : place + _NEIGHBOURS + 1]
+            found[name] = tuple(sorted({*near, widths[name], self._builder.present_width(name)}))
+        return found
+
+    def _within(self, candidates: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+        """Candidates at or above the floor; the present width is one of them."""
+        return {
+            name: tuple(width for width in widths if width >= self._floor * self._builder.present_width(name))
+            for name, widths in candidates.items()
+        }
+
+    def _measure(self, solution: Solution, *, ratio: float, correction: int) -> Attempt:
+        request, profiled = self._request, self._profiled
+        widths = self._builder.tie_widths(solution.widths)
+        changed = {name: width for name, width in widths.items() if width != profiled.net.widths[name]}
+        plan = choose_channels(profiled.traced, changed, self._scores)
+        model = apply_plan(profiled.loaded.model, plan, profiled.traced)
+        net = profiled.net.with_widths(changed)
+        predicted_s = profiled.device.predict_s(net)
+        fitted = LoadedModel(
+            model=model, record=profiled.loaded.record.followed_by(plan, trained=False), name=f"{profiled.loaded.name} fitted"
+        )
+        jobs = [TimingJob(loaded=one, runtime=profiled.runtime) for one in (profiled.loaded, fitted)]
+        baseline, sample = time_together(jobs, database=self._database, progress=self._progress)
+        relative = request.latency.ratio is not None
+        target_s = request.latency.seconds(baseline.min_s if relative else baseline.latency_s)
+        return Attempt(
+            plan=plan,
+            model=model,
+            net=net,
+            widths=dict(solution.widths),
+            baseline=baseline,
+            sample=sample,
+            predicted_s=predicted_s,
+            corrected_s=predicted_s * ratio,
+            target_s=target_s,
+            met=(sample.min_s if relative else sample.latency_s) <= target_s,
+            objective=self.objective,
+            corrections=correction,
+            solution={
+                "solver": solution.solver,
+                "status": solution.status,
+                "gap": solution.gap,
+                "seconds": solution.seconds,
+                "details": dict(solution.details),
+                "note": solution.note,
+            },
+        )
+
+    def _judged(self, attempt: Attempt) -> float:
+        return attempt.sample.min_s if self._request.latency.ratio is not None else attempt.sample.latency_s
+
+    def _share(self, share: float | None, whole: int) -> float | None:
+        return None if share is None else share * whole
+
+    def _unreachable(self, error: UnreachableError, ratio: float) -> TargetError:
+        asked = str(self._request.latency)
+        if error.fastest_s is None:
+            return TargetError(f"--latency {asked} cannot be met: {error}")
+        fastest_s = error.fastest_s * ratio
+        share = error.fastest_s / self._profiled.predicted_s
+        return TargetError(
+            f"--latency {asked} is out of reach: with --width-floor {self._floor:g}x the fastest network is predicted at "
+            f"{format_seconds(fastest_s)} ({share:.2f}x); ask for more time, or lower --width-floor"
+        )
+
+    def _with_story(self, best: Attempt, audit: list[tuple[str, float, float]]) -> Attempt:
+        warnings: tuple[str, ...] = ()
+        if not best.met:
+            missed = (
+                f"the target {format_seconds(best.target_s)} was predicted but not met: {format_seconds(self._judged(best))} after "
+                f"{len(audit)} attempts; the fastest network found is kept"
+            )
+            self._progress.note(f"warning: {missed}")
+            warnings = (missed,)
+        return replace(best, audit=tuple(audit), warnings=warnings, corrections=len(audit) - 1)
+
+
+def _better(best: Attempt | None, new: Attempt) -> Attempt:
+    """The better of two attempts: one that meets the target, then the slower that does (it keeps more), else the faster."""
+    if best is None or (new.met and not best.met):
+        return new
+    if best.met and not new.met:
+        return best
+    slower = new.sample.min_s / new.baseline.min_s > best.sample.min_s / best.baseline.min_s
+    return new if slower == new.met else best
+
+
+def _scores(profiled: Profiled, *, kind: str, data: Dataset | None) -> dict[str, np.ndarray]:
+    if kind == "taylor" and data is not None:
+        batches = [batch for _, batch in zip(range(_TAYLOR_BATCHES), data.train.epoch(0), strict=False)]
+        return dict(score_channels(profiled.loaded.model, profiled.traced, kind="taylor", batches=batches, loss=functional.cross_entropy))
+    return dict(score_channels(profiled.loaded.model, profiled.traced, kind="batch_norm" if kind == "batch_norm" else "l2"))

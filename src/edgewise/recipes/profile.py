@@ -1,0 +1,337 @@
+"""``edgewise profile``: the latency staircases of a network on a device, and the widths worth considering."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from edgewise._core.errors import UnknownLayerError
+from edgewise._core.progress import Progress, SilentProgress
+from edgewise.cost.lowering import Group, Lowering
+from edgewise.cost.needs import edges_between, highest_width, width_range
+from edgewise.ir import NetSpec
+from edgewise.measure.calibration import overheads_of
+from edgewise.measure.database import LatencyDatabase
+from edgewise.measure.measured_device import MeasuredDevice, device_for, relative_error
+from edgewise.measure.pricing import PriceBook
+from edgewise.measure.probes import open_prober
+from edgewise.measure.runtimes import Runtime, open_runtime
+from edgewise.measure.sampling import Sample
+from edgewise.recipes.records import LoadedModel
+from edgewise.recipes.requests import DeviceRequest, ProfileRequest
+from edgewise.recipes.runs import load_request
+from edgewise.recipes.timing import TimingJob, runtime_settings, time_together
+from edgewise.trace import Traced, trace
+from edgewise.widths.candidates import envelope, right_edges, thin
+from edgewise.widths.tables import Pricing, Structure, TableBuilder, structure_of
+
+DEFAULT_FLOOR = 0.25
+"""Smallest share of the present width that a profile looks at."""
+DISAGREEMENT = 0.10
+"""Relative difference of prediction and measurement from which a warning is given."""
+_FEW_LAYERS = 30
+"""Up to so many distinct layers each gets the full set of probes."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StaircaseRow:
+    """Latency of one fused layer over its output width, its input width held.
+
+    Attributes:
+        name: First convolution of the fused group.
+        tie: The tie that its output width is known by.
+        in_width: Input width held.
+        widths: Output widths, ascending.
+        latency_s: Monotone envelope of the medians.
+        latency_raw_s: Medians as timed.
+        candidates: Widths of the layer at its tie's candidates.
+        candidates_of: The tie.
+    """
+
+    name: str
+    tie: str
+    in_width: int
+    widths: tuple[int, ...]
+    latency_s: tuple[float, ...]
+    latency_raw_s: tuple[float, ...]
+    candidates: tuple[int, ...]
+    candidates_of: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The row as JSON values."""
+        fields = ("name", "tie", "in_width", "widths", "latency_s", "latency_raw_s", "candidates", "candidates_of")
+        values = {name: getattr(self, name) for name in fields}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profiled:
+    """A network learnt on a device: what ``profile`` shows, and what ``fit`` solves with.
+
+    Attributes:
+        loaded: The model.
+        traced: Its trace.
+        runtime: The runtime that measures.
+        device: Prices of its pieces at any widths.
+        structure: Its ties as variables.
+        builder: Makes width problems.
+        candidates: Candidate widths of each variable.
+        rows: Staircases.
+        sample: The whole network, measured.
+        predicted_s: The whole network, predicted.
+        probes: Kernel calls needed.
+        probes_cached: How many were known from before.
+        seconds: Time taken.
+        warnings: What a person should know.
+    """
+
+    loaded: LoadedModel
+    traced: Traced
+    runtime: Runtime
+    device: MeasuredDevice
+    structure: Structure
+    candidates: Mapping[str, tuple[int, ...]]
+    rows: tuple[StaircaseRow, ...]
+    sample: Sample
+    predicted_s: float
+    probes: int
+    probes_cached: int
+    seconds: float
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def net(self) -> NetSpec:
+        """The network as hardware sees it."""
+        return self.traced.net
+
+    def pricing(self) -> Pricing:
+        """Where width problems take their seconds from."""
+        over = self.device.overheads
+        return Pricing(
+            net=self.net,
+            lowering=self.device.lowering(self.net),
+            price=self.device.price_s,
+            per_call_s=over.per_call_s,
+            scale=over.scale,
+            start_s=over.start_s,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The profile as JSON values."""
+        settings = self.runtime.settings
+        return {
+            "model": self.loaded.name,
+            "device": settings.device,
+            "threads": settings.threads,
+            "batch": settings.batch,
+            "precision": settings.precision,
+            "kind": "measured",
+            "layers": [row.to_json() for row in self.rows],
+            "network": {
+                "predicted_s": self.predicted_s,
+                "measured_s": self.sample.latency_s,
+                "min_s": self.sample.min_s,
+                "q1_s": self.sample.q1_s,
+                "q3_s": self.sample.q3_s,
+                "noisy": self.sample.noisy,
+            },
+            "left_alone": [{"name": one.name, "reason": one.reason} for one in self.net.left_alone],
+            "probes": self.probes,
+            "probes_cached": self.probes_cached,
+            "seconds": self.seconds,
+            "warnings": list(self.warnings),
+        }
+
+
+def run_profile(request: ProfileRequest, *, progress: Progress | None = None) -> Profiled:
+    """Profiles a network on a device.
+
+    Args:
+        request: What to profile.
+        progress: Is told how far it is.
+
+    Raises:
+        EdgewiseError: The model, the device or a layer name is wrong.
+    """
+    watcher = progress or SilentProgress()
+    loaded = load_request(request.model)
+    with LatencyDatabase(request.device.db, progress=watcher) as database:
+        return profile_model(loaded, request, database=database, progress=watcher)
+
+
+def profile_model(loaded: LoadedModel, request: ProfileRequest, *, database: LatencyDatabase, progress: Progress) -> Profiled:
+    """Profiles a loaded model; the database stays open for what follows."""
+    start_s = time.monotonic()
+    floor = request.width_floor or DEFAULT_FLOOR
+    runtime, book = open_device(request.device, database=database)
+    traced = trace(loaded.model, loaded.inputs(), name=loaded.name)
+    net = traced.net
+    chosen = chosen_ties(net, keep=request.keep, only=request.only)
+    device = device_for(net, runtime.settings, book)
+    device.overheads = overheads_of(runtime, book, database, progress=progress)
+    needed, cached = book.needed, book.cached
+    device.learn(net, floor=floor, progress=progress, levels=_levels(device.lowering(net)))
+    structure = structure_of(net, chosen)
+    candidates = candidates_of(device, net, structure, floor=floor)
+    rows = _rows(device, net, structure, candidates)
+    (sample,) = time_together([TimingJob(loaded=loaded, runtime=runtime)], database=database, progress=progress)
+    predicted_s = device.predict_s(net)
+    return Profiled(
+        loaded=loaded,
+        traced=traced,
+        runtime=runtime,
+        device=device,
+        structure=structure,
+        candidates=candidates,
+        rows=rows,
+        sample=sample,
+        predicted_s=predicted_s,
+        probes=book.needed - needed,
+        probes_cached=book.cached - cached,
+        seconds=time.monotonic() - start_s,
+        warnings=_warnings(predicted_s, sample, structure, progress),
+    )
+
+
+def open_device(request: DeviceRequest, *, database: LatencyDatabase) -> tuple[Runtime, PriceBook]:
+    """The runtime that a command asked for, and the prices of its calls."""
+    settings = runtime_settings(request)
+    runtime = open_runtime(settings)
+    return runtime, PriceBook(prober=open_prober(settings), identity=runtime.identity(), database=database)
+
+
+def chosen_ties(net: NetSpec, *, keep: tuple[str, ...], only: tuple[str, ...]) -> frozenset[str]:
+    """Ties whose widths may be chosen: the free ones, less those of ``keep``, or those of ``only`` alone.
+
+    Args:
+        net: The network.
+        keep: Names of layers (or of modules that hold them) whose widths stay.
+        only: Names of layers whose widths alone may change; empty for all.
+
+    Raises:
+        UnknownLayerError: No layer has such a name.
+    """
+
+    def ties_of(names: tuple[str, ...]) -> set[str]:
+        found: set[str] = set()
+        for name in names:
+            layers = [layer for layer in net.layers if layer.name == name or layer.name.startswith(f"{name}.")]
+            if not layers:
+                raise UnknownLayerError(f"no layer {name!r} in {net.name}; `edgewise inspect {net.name}` lists them")
+            found.update(tie for layer in layers if layer.priced for tie in layer.out_dim.ties)
+        return found
+
+    free = {tie.name for tie in net.ties if tie.free}
+    return frozenset((free & ties_of(only) if only else free) - ties_of(keep))
+
+
+def candidates_of(
+    device: MeasuredDevice, net: NetSpec, structure: Structure, *, floor: float, all_edges: bool = False
+) -> dict[str, tuple[int, ...]]:
+    """Candidate widths of every variable: right edges in ``[floor, 1.25]`` of the present width.
+
+    Args:
+        device: Prices, and the steps found.
+        net: The network.
+        structure: Its ties as variables.
+        floor: Smallest share of the present width.
+        all_edges: Do not thin them.
+    """
+    pricing = Pricing(net=net, lowering=device.lowering(net), price=device.price_s)
+    builder = TableBuilder(pricing, structure, None)
+    found: dict[str, tuple[int, ...]] = {}
+    for name in structure.variables:
+        present = builder.present_width(name)
+        tie = net.tie(name)
+        low = max(1, round(present * floor))
+        times = structure.dims[name].times(name) if name in structure.plain else 1
+        offset = structure.dims[name].width({**net.widths, name: 0}) if name in structure.plain else 0
+        step = _step(device, pricing.lowering, net, name)
+        high = highest_width(present, step=max(step, 1)) if tie.growable else present
+        edges = right_edges(low, high, step=step, times=times, offset=offset)
+        if all_edges:
+            found[name] = tuple(sorted({*edges, present}))
+            continue
+
+        def price_s(width: int, name: str = name) -> float:
+            return _touched_s(pricing, builder, name, width)
+
+        found[name] = thin(edges, present=present, price_s=price_s)
+    return found
+
+
+def _touched_s(pricing: Pricing, builder: TableBuilder, name: str, width: int) -> float:
+    widths = builder.lenient_widths({name: width})
+    touched = [group for group in pricing.lowering.groups if name in (*group.head.in_dim.ties, *group.last.out_dim.ties)]
+    return max(sum(pricing.group_s(group, widths) for group in touched), 1e-9)
+
+
+def _step(device: MeasuredDevice, lowering: Lowering, net: NetSpec, tie: str) -> int:
+    """Step of the layers that write a tie: the largest, since smaller ones divide it on every device known."""
+    aligned = {one.name: max(16, 16 * round(one.width / 16)) if one.free and one.growable else one.width for one in net.ties}
+    steps = [1]
+    for group in lowering.groups:
+        if group.head.priced and tie in group.last.out_dim.ties:
+            steps += [device.step_of(call.family) for call in lowering.workloads(group, aligned)[:1]]
+    return max(steps)
+
+
+def _levels(lowering: Lowering) -> int:
+    distinct = {
+        (group.head.op, group.head.in_hw, group.head.kernel, group.head.stride, group.head.in_channels, group.head.out_channels)
+        for group in lowering.groups
+        if group.head.priced
+    }
+    return 4 if len(distinct) <= _FEW_LAYERS else 3
+
+
+def _rows(
+    device: MeasuredDevice, net: NetSpec, structure: Structure, candidates: Mapping[str, tuple[int, ...]]
+) -> tuple[StaircaseRow, ...]:
+    lowering = device.lowering(net)
+    rows = []
+    for group in lowering.groups:
+        own = net.own_tie(group.head)
+        if group.head.priced and own is not None and own in candidates:
+            rows.append(_row(device, net, structure, group, own, candidates[own]))
+    return tuple(rows)
+
+
+def _row(device: MeasuredDevice, net: NetSpec, structure: Structure, group: Group, own: str, candidates: tuple[int, ...]) -> StaircaseRow:
+    lowering = device.lowering(net)
+    times, fixed = (group.head.out_dim.times(own), group.head.out_dim.width({**net.widths, own: 0})) if own in structure.plain else (1, 0)
+    layer_widths = tuple(times * width + fixed for width in candidates)
+    call = lowering.workloads(group, net.widths)[0]
+    (low, high) = width_range(group.head.out_dim, net, floor=DEFAULT_FLOOR)
+    step = max(_step(device, lowering, net, own), 1)
+    line = edges_between(low, high, step=step, present=[group.head.out_channels]) if step > 1 else []
+    widths = sorted({*line, *layer_widths, group.head.out_channels})
+    calls = {width: call.with_widths(width if call.one_width else call.in_channels, width) for width in widths}
+    samples = device.book.samples(calls.values(), footprint_bytes=device.footprint_bytes)
+    raw = [samples[calls[width]].latency_s for width in widths]
+    return StaircaseRow(
+        name=group.head.name,
+        tie=own,
+        in_width=group.head.in_channels,
+        widths=tuple(widths),
+        latency_s=tuple(envelope(raw)),
+        latency_raw_s=tuple(raw),
+        candidates=layer_widths,
+        candidates_of=own,
+    )
+
+
+def _warnings(predicted_s: float, sample: Sample, structure: Structure, progress: Progress) -> tuple[str, ...]:
+    warnings = []
+    error = relative_error(predicted_s, sample.latency_s)
+    if error > DISAGREEMENT:
+        warnings.append(
+            f"predicted {predicted_s * 1e3:.3g} ms but measured {sample.latency_s * 1e3:.3g} ms ({error:.0%} apart): "
+            "trust the measurement; `fit` corrects for it"
+        )
+    if sample.noisy:
+        warnings.append("the measurement of the network is noisy; close what else runs on this machine and profile again")
+    warnings += [f"{name} is left alone: {reason}" for name, reason in structure.frozen.items()]
+    for warning in warnings:
+        progress.note(warning)
+    return tuple(warnings)
