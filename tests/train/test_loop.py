@@ -140,7 +140,7 @@ def test_several_inputs_and_outputs_with_a_loss_of_ones_own() -> None:
     dtypes = set()
 
     def loss(output: dict[str, Tensor], target: dict[str, Tensor]) -> Tensor:
-        dtypes.add(output["logits"].dtype)
+        dtypes.add(output["place"].dtype)
         return nn.functional.cross_entropy(output["logits"], target["label"]) + output["place"].square().mean()
 
     result = fine_tune(_TwoHeads(), Loaders(train=batches), config=FineTune(epochs=8, bf16=True), goal=Goal(loss=loss))
