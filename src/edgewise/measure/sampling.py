@@ -17,7 +17,10 @@ from edgewise.measure.lock import timing_lock
 from edgewise.measure.session import Session
 
 NOISY_RATIO = 0.1
-"""Quartile distance, or drift, as a share of the median from which a sample is noisy (torch.utils.benchmark warns there)."""
+"""Distance of the quartiles, as a share of the median, from which a sample is noisy (torch.utils.benchmark warns there)."""
+DRIFT_RATIO = 0.05
+"""Distance of the medians of both halves from which a sample drifts. Lower, since a drift of 10 % moves the quartiles as far apart."""
+_LEAST_HALF = 4
 _SHORTEST_TIMING_S = 50e-6
 _STEPS = 100.0
 
@@ -32,8 +35,8 @@ class Sample:
         min_s: Their minimum, for ratios within one interleaved run.
         q1_s: First quartile (linear interpolation).
         q3_s: Third quartile.
-        noisy: The quartiles lie more than 10 % of the median apart, or the medians of the
-            first and second half do.
+        noisy: The quartiles lie more than 10 % of the median apart, or (from 8 timings on)
+            the medians of the first and second half more than 5 %.
 
     Example:
         >>> sample = Sample(times_s=(1.0, 2.0, 3.0, 4.0, 10.0))
@@ -56,7 +59,8 @@ class Sample:
         median, q1, q3 = (_quantile(ordered, share) for share in (0.5, 0.25, 0.75))
         for name, value in (("latency_s", median), ("min_s", ordered[0]), ("q1_s", q1), ("q3_s", q3)):
             object.__setattr__(self, name, value)
-        object.__setattr__(self, "noisy", max(q3 - q1, _drift_s(self.times_s)) > NOISY_RATIO * median)
+        noisy = q3 - q1 > NOISY_RATIO * median or _drift_s(self.times_s) > DRIFT_RATIO * median
+        object.__setattr__(self, "noisy", noisy)
 
     @property
     def n(self) -> int:
@@ -217,7 +221,7 @@ def _no_garbage_collection() -> Iterator[None]:
 
 def _drift_s(times_s: Sequence[float]) -> float:
     half = len(times_s) // 2
-    return abs(statistics.median(times_s[:half]) - statistics.median(times_s[-half:])) if half else 0.0
+    return abs(statistics.median(times_s[:half]) - statistics.median(times_s[-half:])) if half >= _LEAST_HALF else 0.0
 
 
 def _quantile(ordered: Sequence[float], share: float) -> float:
