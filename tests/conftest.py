@@ -6,11 +6,16 @@ from pathlib import Path
 from typing import runtime_checkable
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from edgewise._core.progress import Progress
 
 # The run-time type check can only check protocols that allow it.
 runtime_checkable(Progress)
+
+# Machines that are shared are slow at times, which says nothing about the code. In CI the same examples every time.
+settings.register_profile("edgewise", deadline=None, derandomize="CI" in os.environ, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("edgewise")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

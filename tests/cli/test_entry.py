@@ -2,9 +2,9 @@
 
 import json
 import os
+import resource
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -162,15 +162,15 @@ def test_a_reader_who_goes_away_is_no_error() -> None:
     assert done.returncode in {entry.DONE, entry.READER_GONE}
 
 
-def test_help_comes_within_half_a_second() -> None:
-    # The best of three: other tests share the machine.
-    times = []
+def test_help_takes_less_than_half_a_second() -> None:
+    # Processor time: other tests share the machine, and the clock on the wall would measure them too.
+    times_s = []
     for _ in range(3):
-        begun_s = time.monotonic()
-        done = _edgewise("--help")
-        times.append(time.monotonic() - begun_s)
-        assert done.returncode == entry.DONE
-    assert min(times) < 0.5
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert _edgewise("--help").returncode == entry.DONE
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        times_s.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(times_s) < 0.5
 
 
 def test_bad_input_from_a_process_leaves_one_line() -> None:
