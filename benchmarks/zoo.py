@@ -256,22 +256,22 @@ def render(rows: list[dict[str, Any]], provenance: dict[str, str]) -> str:
     lines = [
         "# What can be traced and cut",
         "",
-        "Made by `benchmarks/zoo.py`; do not edit. The smallest model of each model file of timm that has a convolution, and of each family of",
-        "torchvision; random weights, the smallest of 96, 128, 224 pixels or its own size that it runs on.",
+        "Made by `benchmarks/zoo.py`; do not edit. The smallest model of each model file of timm that has a convolution,",
+        "and of each family of torchvision; random weights, the smallest of 96, 128, 224 pixels or its own size that it runs on.",
         "",
         f"{len(rows)} families: {len(ran)} traced, {len(cut)} halve as predicted, {exact} of these exactly.",
         "",
-        "*ties*: sets of channels of convolutions that change together; *free*: may shrink; *growable*: may also grow without changing the",
-        "function. *halved*: half of every free width was removed, and the result has the multiply-accumulates and parameters predicted.",
-        "*exact*: with half of all growable widths removed the output equals that of the whole network with those units silenced, to rounding",
-        "(a dash: no such width; what is read across channels by a norm, softmax or mean cannot be compared). *MACs*: thousandths of the count by hooks",
-        "on torch's own layers (convolutions and linear layers that a model calls as functions are in our count only).",
+        "*ties*: sets of channels of convolutions that change together; *free*: may shrink; *growable*: may also grow",
+        "without changing the function. *halved*: half of every free width was removed, and the result has the",
+        "multiply-accumulates and parameters predicted. *exact*: with half of all growable widths removed the output equals",
+        "that of the whole network with those units silenced, to rounding (a dash: no such width; what is read across channels",
+        "by a norm, softmax or mean cannot be compared). *MACs*: our count over that by hooks on torch's own layers",
+        "(layers that a model calls as functions are in our count only).",
         "",
         "| library | family | model | input | ties | free | growable | MACs | halved | exact | left alone because |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for row in rows:
-        lines.append(_line(row))
+    lines.extend(_line(row) for row in rows)
     return "\n".join([*lines, "", ", ".join(f"{key} {value}" for key, value in provenance.items()), ""])
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
-from edgewise.trace.context import Choices, Context
+from edgewise.trace.context import Choices, Context, Layout
 from edgewise.trace.ledger import Channels, FromParameters, Ledger, Source, Value
 from edgewise.trace.record import Record, Step
 from edgewise.trace.rules import MOVES_PARAMETERS, SAME_VALUE, rule_of
@@ -16,6 +16,10 @@ RETURNED = "the network returns it"
 """Why the channels of a network's outputs must stay."""
 GIVEN = "it is the network's input"
 """Why the channels of a network's inputs must stay."""
+MAX_SOURCES = 16
+"""Where a value is computed from more parameters than this, their axes are not followed."""
+Layouts = dict[tuple[int, int, int], tuple[Layout | None, ...]]
+"""Layouts by operation, channel axis and number of channels."""
 _WRITERS = {"linear": linear} | {f"conv{kind}{axes}d": convolve for kind in ("", "_transpose") for axes in (1, 2, 3)}
 
 
@@ -26,10 +30,12 @@ class Reading:
     Attributes:
         inputs: What was known of each of its inputs.
         outputs: What is known of each of its outputs.
+        on_data: Its result depends on the network's inputs.
     """
 
     inputs: tuple[Value, ...]
     outputs: tuple[Value, ...]
+    on_data: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -41,13 +47,14 @@ class Analysis:
     network_inputs: tuple[Value, ...]
 
 
-def analyse(model: nn.Module, record: Record, choices: Choices) -> Analysis:
+def analyse(model: nn.Module, record: Record, choices: Choices, *, layouts: Layouts) -> Analysis:
     """Walks through the operations of a run and keeps books on channels.
 
     Args:
         model: The network that ran.
         record: Its run.
         choices: What verification has learnt so far.
+        layouts: Layouts worked out in earlier walks through the same run; filled further.
 
     Returns:
         The books, and what each operation reads and writes.
@@ -56,15 +63,18 @@ def analyse(model: nn.Module, record: Record, choices: Choices) -> Analysis:
     values: dict[int, Value] = dict(_parameters(model))
     network_inputs = tuple(_input_value(ledger, tensor) for tensor in record.inputs)
     values.update({id(tensor): value for tensor, value in zip(record.inputs, network_inputs, strict=True)})
+    data = {id(tensor) for tensor in record.inputs}
     readings = []
     for step in record.steps:
-        context = Context(step=step, ledger=ledger, values=values, choices=choices)
+        context = Context(step=step, ledger=ledger, values=values, choices=choices, layouts=layouts)
         inputs = tuple(context.value(tensor) for tensor in step.inputs)
-        outputs = _judge(context, inputs)
+        on_data = any(id(tensor) in data for tensor in step.inputs)
+        outputs = _judge(context, inputs, on_data=on_data)
         if step.index in choices.frozen or step.index in choices.limited:
             _restrict(context, outputs)
         values.update({id(tensor): value for tensor, value in zip(step.outputs, outputs, strict=True)})
-        readings.append(Reading(inputs=inputs, outputs=outputs))
+        data.update(id(tensor) for tensor in step.outputs if on_data)
+        readings.append(Reading(inputs=inputs, outputs=outputs, on_data=on_data))
     for tensor in record.outputs:
         returned = values.get(id(tensor))
         if isinstance(returned, Channels):
@@ -89,7 +99,7 @@ def _input_value(ledger: Ledger, tensor: Tensor) -> Value:
     return channels
 
 
-def _judge(context: Context, inputs: tuple[Value, ...]) -> tuple[Value, ...]:
+def _judge(context: Context, inputs: tuple[Value, ...], *, on_data: bool) -> tuple[Value, ...]:
     step = context.step
     n_outputs = len(step.outputs)
     result: Value | tuple[Value, ...]
@@ -97,7 +107,7 @@ def _judge(context: Context, inputs: tuple[Value, ...]) -> tuple[Value, ...]:
         result = rule_of(context)(context)
     elif inputs and step.name in _WRITERS and not isinstance(inputs[0], FromParameters):
         result = _WRITERS[step.name](context)
-    elif any(isinstance(value, FromParameters) for value in inputs):
+    elif not on_data and any(isinstance(value, FromParameters) for value in inputs):
         result = _from_parameters(context)
     else:
         result = None
@@ -129,7 +139,10 @@ def _from_parameters(context: Context) -> Value | tuple[Value, ...]:
     if step.name in MOVES_PARAMETERS and isinstance(context.value(context.source), FromParameters):
         return move_parameter(context)
     sources = tuple(_aligned(context, tensor) for tensor in step.inputs)
-    found = tuple(source for group in sources for source in group)
+    found = tuple(dict.fromkeys(source for group in sources for source in group))
+    if len(found) > MAX_SOURCES:
+        nowhere: tuple[int | None, ...] = (None,) * step.outputs[0].ndim
+        found = tuple(dict.fromkeys(replace(source, axes=nowhere, ordered=False) for source in found))
     # An alteration value by value is told too: what was zero need not be so any more.
     return FromParameters(sources=found, altered=step.where)
 

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from torch import Tensor
 
 from edgewise.trace.ledger import Channels, FromParameters, Ids, Ledger, Role, Value
@@ -30,13 +32,35 @@ class Choices:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Layout:
+    """Where an operation that only moves values puts channels.
+
+    Attributes:
+        axes: Axes of the result along which channels vary.
+        places: Which channel of the input stands where, along these axes.
+    """
+
+    axes: tuple[int, ...]
+    places: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Context:
-    """One operation, what is known of its inputs, and the books to write into."""
+    """One operation, what is known of its inputs, and the books to write into.
+
+    Attributes:
+        step: The operation.
+        ledger: The books.
+        values: What is known of each tensor, by its identity.
+        choices: What verification has learnt.
+        layouts: Layouts worked out before, by operation, channel axis and number of channels.
+    """
 
     step: Step
     ledger: Ledger
     values: Mapping[int, Value]
     choices: Choices
+    layouts: dict[tuple[int, int, int], tuple[Layout | None, ...]]
 
     def tensor(self, name: str) -> Tensor | None:
         """The tensor argument of that name, if there is one."""

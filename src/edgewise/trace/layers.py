@@ -144,13 +144,8 @@ def _op_of(step: Step, reading: Reading) -> str:
 
 
 def _is_dropped(step: Step, reading: Reading) -> bool:
-    """Operations that do no work, or work on parameters alone."""
-    if step.name in SAME_VALUE or not step.outputs:
-        return True
-    on_parameters = any(isinstance(value, FromParameters) for value in reading.inputs)
-    return all(not isinstance(value, Channels) for value in (*reading.inputs, *reading.outputs)) and (
-        (on_parameters and all(isinstance(value, FromParameters) for value in reading.inputs)) or not step.inputs
-    )
+    """Operations that do no work, or prepare parameters and constants."""
+    return step.name in SAME_VALUE or not step.outputs or (not reading.on_data and _op_of(step, reading) not in PRICED_OPS)
 
 
 def _weight_owner(step: Step, reading: Reading) -> str:

@@ -98,6 +98,11 @@ class _Tape:
 
 
 class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Nothing is compiled here, and loading torch's compiler for its switch takes longer than a trace."""
+        return False
+
     def __init__(self, tape: _Tape) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._tape = tape

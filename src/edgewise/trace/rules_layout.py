@@ -8,23 +8,19 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
-from edgewise.trace.context import Context
+from edgewise.trace.context import Context, Layout
 from edgewise.trace.ledger import Channels, FromParameters, Ids, Source, Value
 
 
 def move(context: Context) -> tuple[Value, ...]:
-    """Permute, slice, expand and the like, worked out by moving the ids themselves."""
+    """Permute, slice, expand and the like, worked out by moving places of channels themselves."""
     channels = context.channels(context.source)
     if channels is None:
         return (None,)
-    results = _run_on_ids(context, channels)
-    if results is None:
+    values = tuple(_single_axis(layout, channels) for layout in _layouts(context, channels))
+    if None in values or not values:
         context.freeze_all(f"read by {context.step.where}")
-        return (None,)
-    values = tuple(_compacted(result, channels.ids) for result in results)
-    if None in values:
-        _give_up(context, channels)
-    return values
+    return values or (None,)
 
 
 def move_elsewhere(context: Context) -> tuple[Value, ...]:
@@ -131,26 +127,26 @@ def _join_along(context: Context, tensors: Sequence[Tensor], found: Sequence[Cha
 
 def reshape(context: Context) -> Value:
     """Another shape; where it splits the channel axis, one of the two parts repeats the other."""
-    tensor, out = context.source, context.step.outputs[0]
-    channels = context.channels(tensor)
+    channels = context.channels(context.source)
     if channels is None:
         return None
-    moved = _places(tensor, channels).reshape(out.shape)
-    varying = [axis for axis in range(out.ndim) if out.shape[axis] > 1 and _varies(moved, axis)]
-    result = _compacted(moved, channels.ids) if len(varying) < 2 else _join_parts(context, channels.ids[moved.numpy()], varying)
+    layouts = _layouts(context, channels)
+    layout = layouts[0] if layouts else None
+    result = _join_parts(context, layout, channels) if layout is not None else None
     if result is None:
-        _give_up(context, channels)
-    if result is not None and context.step.index in context.choices.edited:
+        context.ledger.freeze(channels.ids, f"read by {context.step.where}")
+    elif context.step.index in context.choices.edited:
         edit_sizes(context, [result.ids, channels.ids])
     return result
 
 
-def _join_parts(context: Context, moved: Ids, varying: list[int]) -> Channels:
+def _join_parts(context: Context, layout: Layout, channels: Channels) -> Channels:
     """Joins channels so that only one of the axes that a reshape made distinguishes them."""
-    axis = varying[0] if context.step.index in context.choices.trailing else varying[-1]
-    table = np.moveaxis(moved, axis, -1).reshape(-1, moved.shape[axis])
-    first = context.ledger.join_rows(np.unique(table, axis=0))
-    return Channels(axis=axis, ids=first)
+    if len(layout.axes) == 1:
+        return Channels(axis=layout.axes[0], ids=channels.ids[layout.places])
+    kept = 0 if context.step.index in context.choices.trailing else len(layout.axes) - 1
+    table = np.moveaxis(channels.ids[layout.places], kept, -1)
+    return Channels(axis=layout.axes[kept], ids=context.ledger.join_rows(table.reshape(-1, table.shape[-1])))
 
 
 def shuffle_pixels(context: Context) -> Value:
@@ -235,45 +231,46 @@ def edit_sizes(context: Context, candidates: Sequence[Ids]) -> bool:
     return len(context.ledger.sizes) > found
 
 
-def _give_up(context: Context, channels: Channels) -> None:
-    context.ledger.freeze(channels.ids, f"read by {context.step.where}")
+def _single_axis(layout: Layout | None, channels: Channels) -> Channels | None:
+    if layout is None or len(layout.axes) != 1:
+        return None
+    return Channels(axis=layout.axes[0], ids=channels.ids[layout.places])
 
 
-def _run_on_ids(context: Context, channels: Channels) -> list[Tensor] | None:
-    """Runs the operation on an array of channel places of the same shape; None if it refuses."""
+def _layouts(context: Context, channels: Channels) -> tuple[Layout | None, ...]:
+    """Where the operation puts the channels of its first input, for each result; nothing if it refuses."""
+    key = (context.step.index, channels.axis, len(channels.ids))
+    if key not in context.layouts:
+        context.layouts[key] = tuple(_layout(moved) for moved in _run_on_places(context, channels))
+    return context.layouts[key]
+
+
+def _run_on_places(context: Context, channels: Channels) -> list[Tensor]:
+    """The operation's results on an array of the input's shape that holds the place of every value's channel."""
     source = context.source
-    places = _places(source, channels)
+    shape = [-1 if axis == channels.axis else 1 for axis in range(source.ndim)]
+    places = torch.arange(len(channels.ids)).view(shape).expand(source.shape)
+    if context.step.name in ("view", "flatten"):
+        return [places.reshape(context.step.outputs[0].shape)]
     arguments = {name: tree_map(lambda held: places if held is source else held, value) for name, value in context.step.arguments.items()}
     try:
         result = context.step.function(**arguments)
     except (RuntimeError, TypeError, NotImplementedError):
-        return None
+        return []
     return [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
 
 
-def _places(tensor: Tensor, channels: Channels) -> Tensor:
-    """An array of the tensor's shape that holds the place of every value's channel."""
-    shape = [-1 if axis == channels.axis else 1 for axis in range(tensor.ndim)]
-    return torch.arange(len(channels.ids)).view(shape).expand(tensor.shape)
-
-
-def _varies(tensor: Tensor, axis: int) -> bool:
-    return bool((tensor != tensor.narrow(axis, 0, 1)).any())
-
-
-def _compacted(places: Tensor, ids: Ids) -> Channels | None:
-    """The channels of a tensor whose values stand for places in ``ids``, if these vary along at most one axis."""
-    if places.numel() == 0:
+def _layout(moved: Tensor) -> Layout | None:
+    """The compact form of an array of places; None where there is no telling the axis of a single channel."""
+    if not moved.numel():
         return None
-    varying = [axis for axis in range(places.ndim) if places.shape[axis] > 1 and _varies(places, axis)]
-    if len(varying) > 1:
+    axes = [axis for axis in range(moved.ndim) if moved.shape[axis] > 1 and bool((moved != moved.narrow(axis, 0, 1)).any())]
+    if not axes:  # there is one channel: its axis is the first of size one behind the batch
+        axes = [axis for axis in range(1, moved.ndim) if moved.shape[axis] == 1][:1]
+    if not axes:
         return None
-    # Without any variation there is one channel: its axis is the first of size one behind the batch.
-    axis = varying[0] if varying else next((axis for axis in range(1, places.ndim) if places.shape[axis] == 1), None)
-    if axis is None:
-        return None
-    line = places.movedim(axis, -1).reshape(-1, places.shape[axis])[0]
-    return Channels(axis=axis, ids=ids[line.numpy()])
+    corner = moved[tuple(slice(None) if axis in axes else 0 for axis in range(moved.ndim))]
+    return Layout(axes=tuple(axes), places=corner.contiguous().numpy())
 
 
 def move_parameter(context: Context) -> Value:

@@ -126,13 +126,11 @@ def _limit_conflicts(ledger: Ledger, labels: npt.NDArray[np.int64], limited: lis
 def _first_writers(ledger: Ledger, labels: npt.NDArray[np.int64], n_classes: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     writer = np.full(n_classes, -1, dtype=np.int64)
     position = np.zeros(n_classes, dtype=np.int64)
-    for use in ledger.axes:
-        if use.role != "write":
-            continue
-        classes = labels[use.ids]
-        for place, label in enumerate(classes.tolist()):
-            if writer[label] < 0:
-                writer[label], position[label] = use.step, place
+    for use in reversed(ledger.axes):  # the last assignment stays: that of the first use, and there of the first place
+        if use.role == "write":
+            classes = labels[use.ids][::-1]
+            writer[classes] = use.step
+            position[classes] = np.arange(len(classes))[::-1]
     return writer, position
 
 

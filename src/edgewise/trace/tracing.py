@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from edgewise._core.errors import SpecError, UsageError, WeightsError
 from edgewise.ir import LeftAlone, NetSpec, Tie
 from edgewise.ir.layers import CONV_OPS
-from edgewise.trace.analysis import Analysis, analyse
+from edgewise.trace.analysis import Analysis, Layouts, analyse
 from edgewise.trace.context import Choices
 from edgewise.trace.layers import is_channels_used, make_layers, name_steps, name_ties, returned_layers
 from edgewise.trace.ledger import Channels
@@ -54,8 +54,10 @@ def trace(model: nn.Module, inputs: tuple[Tensor, ...], *, name: str = "", verif
         raise SpecError(f"`model` must have a convolution, got {name or type(model).__name__} without any")
     label = name or type(model).__name__
 
+    layouts: Layouts = {}
+
     def build(choices: Choices) -> Findings:
-        analysis = analyse(subject, record, choices)
+        analysis = analyse(subject, record, choices, layouts=layouts)
         return Findings(record=record, analysis=analysis, grouping=group_channels(analysis))
 
     def assemble(findings: Findings) -> Traced:

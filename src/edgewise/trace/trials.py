@@ -19,6 +19,7 @@ from edgewise.ir import Tie, TiePlan, WidthPlan
 from edgewise.trace.analysis import Analysis
 from edgewise.trace.ledger import Channels
 from edgewise.trace.record import Record, Step, run_recorded
+from edgewise.trace.rules import SAME_VALUE
 from edgewise.trace.surgery import apply_plan, gathered_places
 from edgewise.trace.ties import Grouping
 from edgewise.trace.traced import Traced
@@ -214,8 +215,8 @@ def _locate_error(changed: Record, *, trial: Trial, traced: Traced, findings: Fi
 
 
 def _comparable(steps: Sequence[Step]) -> list[Step]:
-    """Steps that do not vanish when they have nothing to do, as padding by zero channels may."""
-    return [step for step in steps if step.name != "pad"]
+    """Steps that neither vanish when they have nothing to do, as padding by zero channels may, nor only make constants."""
+    return [step for step in steps if step.name != "pad" and step.name not in SAME_VALUE and step.inputs]
 
 
 def _first_wrong_shape(changed: Record, *, trial: Trial, traced: Traced, findings: Findings) -> Failure | None:
