@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 
 from edgewise.ir.layers import Scalar
 
@@ -95,5 +95,8 @@ class Workload:
 
     def key(self) -> str:
         """Canonical text that names this workload in a database, fields at their default left out."""
-        values = {name: value for name, value in asdict(self).items() if value not in ("", (), 1, False) or name.endswith("channels")}
+        values = {name: value for name, value in asdict(self).items() if value != _DEFAULTS[name]}
         return json.dumps(values, sort_keys=True, separators=(",", ":"))
+
+
+_DEFAULTS = {field.name: field.default for field in fields(Workload)}

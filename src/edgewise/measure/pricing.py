@@ -85,4 +85,4 @@ def footprint_of(weight_bytes: int) -> int:
 
 
 def _key(workload: Workload, footprint_bytes: int) -> str:
-    return piece_key({"call": json.loads(workload.key()), "footprint_bytes": footprint_bytes})
+    return piece_key({"kernel_call": json.loads(workload.key()), "footprint_bytes": footprint_bytes})
