@@ -1,8 +1,9 @@
 """How long work tells how far it is, without knowing who watches."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
+@runtime_checkable
 class Progress(Protocol):
     """Receives news of long work. The command line draws it; a library caller may ignore it."""
 

@@ -44,6 +44,13 @@ class Need:
         self.highest = (max(self.highest[0], highest[0]), max(self.highest[1], highest[1]))
 
 
+def need_around(workload: Workload) -> Need:
+    """A need for one call and widths within a factor of two of it."""
+    pair = (workload.in_channels, workload.out_channels)
+    lowest = (max(pair[0] // 2, 1), max(pair[1] // 2, 1))
+    return Need(family=workload.family, lowest=lowest, highest=(2 * pair[0], 2 * pair[1]), present={pair})
+
+
 def width_range(dim: Dim, net: NetSpec, *, floor: float) -> tuple[int, int]:
     """Smallest and largest width of a dimension: ``floor`` and 1.25 times each free tie.
 
@@ -103,6 +110,7 @@ def _trial_widths(net: NetSpec, *, floor: float) -> list[tuple[dict[str, int], b
     small = {name: rounded(name, max(floor, 0.3)) for name in free}
     fours = {name: max(width - 4, 4) for name, width in aligned.items()}
     odd = {name: max(width - 3, 1) for name, width in aligned.items()}
+    above = {name: width + 1 for name, width in aligned.items() if free[name].growable or width < free[name].width}
     tiny = {name: max(1, math.floor(tie.width * floor)) for name, tie in free.items()}
     return [
         (present, False),

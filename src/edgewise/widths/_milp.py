@@ -9,6 +9,7 @@ from scipy.optimize import Bounds, LinearConstraint, OptimizeResult, milp
 
 from edgewise._core.errors import TargetError
 from edgewise.widths._program import Program, build_program
+from edgewise.widths._quiet import quiet_output
 from edgewise.widths.problem import WidthProblem
 from edgewise.widths.solution import Limits, Solution, unreachable
 
@@ -63,13 +64,14 @@ def run_highs(
     while True:
         matrix, low, high = program.with_cuts(rows, lower, upper, cuts)
         options = {"time_limit": max(0.1, deadline - time.monotonic()), "mip_rel_gap": gap}
-        result = milp(
-            cost,
-            integrality=program.integrality,
-            bounds=Bounds(0.0, 1.0),
-            constraints=LinearConstraint(matrix, low, high),
-            options=options,
-        )
+        with quiet_output():
+            result = milp(
+                cost,
+                integrality=program.integrality,
+                bounds=Bounds(0.0, 1.0),
+                constraints=LinearConstraint(matrix, low, high),
+                options=options,
+            )
         if result.x is None:
             return None, result
         found = program.assignment(result.x)

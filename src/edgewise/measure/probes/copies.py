@@ -7,6 +7,7 @@ from edgewise.cost import Workload
 
 _FEWEST, _MOST = 6, 24
 _LONGEST_MACS = 400_000_000
+_HEAVY_BYTES = 1 << 20
 _POOL_VALUES = 1 << 20
 
 
@@ -23,9 +24,11 @@ def copy_count(workload: Workload, *, footprint_bytes: int, batch: int) -> int:
         >>> copy_count(conv, footprint_bytes=400_000, batch=1)
         10
     """
-    wanted = footprint_bytes // max(workload.weight_bytes, 1) if workload.has_weight else _FEWEST
+    wanted = -(-footprint_bytes // max(workload.weight_bytes, 1)) if workload.has_weight else _FEWEST
     affordable = _LONGEST_MACS // max(workload.macs * batch, 1)
-    return int(min(max(min(wanted, _MOST), _FEWEST), max(affordable, 2)))
+    # More copies of a heavy layer than the network holds weights would lie further away than they do there.
+    fewest = 2 if workload.weight_bytes > _HEAVY_BYTES else _FEWEST
+    return int(min(max(min(wanted, _MOST), fewest), max(affordable, 2)))
 
 
 class WeightPool:

@@ -4,7 +4,6 @@ What is not the layer (bringing the input into the plug-in's layout, the cuts) i
 read off the plug-in's own counters after warming up, and taken off the clock's time.
 """
 
-import math
 from collections.abc import Callable
 
 import numpy as np
@@ -70,7 +69,8 @@ def _other_s(request: openvino.InferRequest) -> float:
 
 def _counted_s(request: openvino.InferRequest) -> float:
     executed = openvino.ProfilingInfo.Status.EXECUTED
-    return sum(info.real_time.total_seconds() for info in request.profiling_info if info.status == executed and info.node_type in _CUTS)
+    nodes = [info for info in request.profiling_info if info.status == executed and info.node_type in _CUTS]
+    return float(sum(info.real_time.total_seconds() for info in nodes))
 
 
 class _GraphWriter:

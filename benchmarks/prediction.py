@@ -1,0 +1,127 @@
+"""How well is a whole network's latency predicted from its layers timed alone?
+
+Profiles each network once, then draws width configurations that no profile has seen (every
+free tie uniform in 0.25x to 1.25x, to the channel; and once more on multiples of 16), predicts each, then
+builds, exports and measures it. Median and 90th percentile of |predicted - measured| / measured.
+
+    python benchmarks/prediction.py --networks vgg16,resnet56,mobilenet-v2 --configurations 40
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from result_files import read_result, write_result
+
+from edgewise._core.progress import SilentProgress
+from edgewise._core.rng import make_rng
+from edgewise.cost.needs import highest_width
+from edgewise.deploy.onnx_export import onnx_bytes
+from edgewise.ir import NetSpec
+from edgewise.measure.database import LatencyDatabase
+from edgewise.measure.runtimes import open_runtime
+from edgewise.measure.sampling import Schedule, measure_interleaved
+from edgewise.measure.settings import RuntimeSettings
+from edgewise.recipes.profile import Profiled, profile_model
+from edgewise.recipes.requests import DeviceRequest, ModelRequest, ProfileRequest
+from edgewise.recipes.runs import load_request
+from edgewise.trace import apply_plan, choose_channels, score_channels
+
+DEVICES = ("onnxruntime-cpu", "openvino-cpu")
+_TOGETHER = 6
+_SCHEDULE = Schedule(warmup=3, repeats=25, min_seconds=0.2, max_seconds=1.0)
+
+
+def random_widths(net: NetSpec, rng: np.random.Generator, *, step: int) -> dict[str, int]:
+    """Widths of all free ties, uniform between 0.25x and 1.25x, rounded to the step."""
+    drawn = {}
+    for tie in net.ties:
+        if not tie.free:
+            continue
+        high = highest_width(tie.width, step=1) if tie.growable else tie.width
+        width = int(rng.integers(max(1, round(0.25 * tie.width)), high + 1))
+        if step > 1:
+            width = max(step, round(width / step) * step)
+            width = width if tie.growable or width <= tie.width else tie.width
+        drawn[tie.name] = width
+    return drawn
+
+
+def profiled_on(device: str, network: str, database: LatencyDatabase) -> tuple[Profiled, float]:
+    """The network profiled on a device, and the seconds that took."""
+    request = ProfileRequest(model=ModelRequest(model=network), device=DeviceRequest(device=device))
+    start_s = time.monotonic()
+    profiled = profile_model(load_request(request.model), request, database=database, progress=SilentProgress())
+    return profiled, time.monotonic() - start_s
+
+
+def audit(network: str, *, step: int, count: int, database: LatencyDatabase) -> dict[str, dict]:
+    """Predicted and measured latencies of random configurations on every device."""
+    profiles = {device: profiled_on(device, network, database) for device in DEVICES}
+    first = profiles[DEVICES[0]][0]
+    scores = score_channels(first.loaded.model, first.traced, kind="l2")
+    rng = make_rng(0, "prediction", network, step)
+    nets, contents = [], []
+    for _ in range(count):
+        widths = random_widths(first.net, rng, step=step)
+        model = apply_plan(first.loaded.model, choose_channels(first.traced, widths, scores), first.traced)
+        nets.append(first.net.with_widths(widths))
+        contents.append(onnx_bytes(model, first.loaded.inputs()))
+    feeds = [tensor.numpy() for tensor in first.loaded.inputs()]
+    found = {}
+    for device, (profiled, seconds) in profiles.items():
+        runtime = open_runtime(RuntimeSettings(device=device))
+        rows = []
+        for start in range(0, count, _TOGETHER):
+            sessions = [runtime.load_bytes(content, _named(content, feeds, device)) for content in contents[start : start + _TOGETHER]]
+            for net, sample in zip(nets[start : start + _TOGETHER], measure_interleaved(sessions, _SCHEDULE), strict=True):
+                rows.append({"predicted_s": profiled.device.predict_s(net), "measured_s": sample.latency_s, "min_s": sample.min_s})
+            for session in sessions:
+                session.close()
+        found[device] = {"profile_seconds": seconds, "probes": profiled.probes, **summary(rows), "configurations": rows}
+    return found
+
+
+def _named(content: bytes, feeds: list[np.ndarray], device: str) -> object:
+    if device != "onnxruntime-cpu":
+        return feeds
+    import onnx
+
+    names = [value.name for value in onnx.load_from_string(content).graph.input]
+    return dict(zip(names, feeds, strict=True))
+
+
+def summary(rows: list[dict[str, float]]) -> dict[str, float]:
+    """Median, 90th percentile and bias of the relative errors."""
+    errors = np.array([row["predicted_s"] / row["measured_s"] - 1 for row in rows])
+    return {
+        "median_error": float(np.median(abs(errors))),
+        "p90_error": float(np.quantile(abs(errors), 0.9)),
+        "bias": float(np.median(errors)),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--networks", default="vgg16,resnet56,mobilenet-v2")
+    parser.add_argument("--configurations", type=int, default=40)
+    parser.add_argument("--db", type=Path, default=None)
+    arguments = parser.parse_args()
+    results = read_result("prediction").get("results", {})
+    with LatencyDatabase(arguments.db) as database:
+        for network in arguments.networks.split(","):
+            for step in (1, 16):
+                found = audit(network, step=step, count=arguments.configurations, database=database)
+                results[f"{network}, widths {'of any size' if step == 1 else f'multiples of {step}'}"] = found
+                write_result("prediction", {"results": results, "repeats_per_configuration": _SCHEDULE.repeats})
+                for device, figures in found.items():
+                    sys.stdout.write(
+                        f"{network} step {step} {device}: median {figures['median_error']:.1%}, p90 {figures['p90_error']:.1%}, "
+                        f"bias {figures['bias']:+.1%}, profile {figures['profile_seconds']:.0f} s, {figures['probes']} probes\n"
+                    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,34 @@
+"""Result files: a benchmark's figures with where they come from."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from edgewise._core.files import write_json
+from edgewise.measure.host import describe_host
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def write_result(question: str, figures: dict[str, Any]) -> Path:
+    """Writes ``results/<question>.json`` with the figures and their provenance."""
+    host = describe_host()
+    provenance = {
+        "date": time.strftime("%Y-%m-%d"),
+        "cpu": host.cpu,
+        "isa": host.isa,
+        "cores": host.cores,
+        "system": host.system,
+        "python": host.python,
+        "versions": dict(host.versions),
+    }
+    path = RESULTS / f"{question}.json"
+    write_json(path, {"question": question, "provenance": provenance, **figures})
+    return path
+
+
+def read_result(question: str) -> dict[str, Any]:
+    """The figures of an earlier, perhaps unfinished run; empty where there is none."""
+    path = RESULTS / f"{question}.json"
+    return dict(json.loads(path.read_text())) if path.exists() else {}
