@@ -63,6 +63,7 @@ def one_fit(model: str, device: str, target: float, *, solver: str, params: floa
 
 
 def main() -> None:
+    """Runs the benchmark and writes its result file."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--db", type=Path, default=None)
     parser.add_argument("--solvers", default=",".join(SOLVERS))

@@ -104,6 +104,7 @@ def summary(rows: list[dict[str, float]]) -> dict[str, float]:
 
 
 def main() -> None:
+    """Runs the benchmark and writes its result file."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--networks", default="vgg16,resnet56,mobilenet-v2")
     parser.add_argument("--configurations", type=int, default=40)

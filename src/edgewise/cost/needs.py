@@ -118,6 +118,7 @@ def _trial_widths(net: NetSpec, *, floor: float) -> list[tuple[dict[str, int], b
         (trial(small), True),
         (trial(fours), False),
         (trial(odd), False),
+        (trial(above), False),
         (trial(tiny), False),
     ]
 
