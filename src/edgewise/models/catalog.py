@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from torch import nn
 
-from edgewise.models import mobilenet_v2, resnet, vgg
+from edgewise.models import digits_cnn, mobilenet_v2, resnet, vgg
 
 _CIFAR = (1, 3, 32, 32)
 _IMAGENET = (1, 3, 224, 224)
@@ -57,6 +57,12 @@ BUILT_IN: Mapping[str, BuiltIn] = MappingProxyType(
             input_shape=_IMAGENET,
             description="MobileNetV2 at width 1.0 for ImageNet",
             source="Sandler et al. 2018, MobileNetV2",
+        ),
+        "digits-cnn": BuiltIn(
+            build=digits_cnn.DigitsCnn,
+            input_shape=(1, 1, 8, 8),
+            description="small residual network for the embedded digits",
+            source="edgewise, for its demo",
         ),
     }
 )

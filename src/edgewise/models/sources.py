@@ -14,7 +14,8 @@ from edgewise.models import factory, zoo
 from edgewise.models.catalog import BUILT_IN
 from edgewise.models.shapes import parse_input_shape
 
-Kind = Literal["built-in", "timm", "torchvision", "file"]
+Kind = Literal["built-in", "timm", "torchvision", "file", "memory"]
+# A module that lives in memory alone has no place in a file.
 _KINDS: tuple[Kind, ...] = ("built-in", "timm", "torchvision", "file")
 _ZOOS: dict[str, Kind] = {"timm": "timm", "torchvision": "torchvision"}
 _OTHER_FORMS = "other forms are timm:NAME, torchvision:NAME, FILE.py:FACTORY and a run folder"
@@ -26,7 +27,8 @@ class ModelSource:
     """Where a model comes from, as a run folder records it.
 
     Attributes:
-        kind: ``built-in``, ``timm``, ``torchvision`` or ``file``.
+        kind: ``built-in``, ``timm``, ``torchvision``, ``file``, or ``memory``: a module made in
+            Python, which no run folder can build again.
         name: Name of the model there; of a file its absolute path.
         pretrained: The zoo's published weights were asked for.
         sha256: Hash of the factory's file; only of ``file``.
@@ -53,7 +55,7 @@ class ModelSource:
         """The source as people type it, for example ``timm:resnet18``."""
         if self.kind == "file":
             return f"{Path(self.name).name}:{self.factory}"
-        return self.name if self.kind == "built-in" else f"{self.kind}:{self.name}"
+        return self.name if self.kind in {"built-in", "memory"} else f"{self.kind}:{self.name}"
 
     def to_json(self) -> dict[str, Any]:
         """The source as JSON values."""
@@ -153,6 +155,8 @@ def _built(source: ModelSource, *, download: bool) -> nn.Module:
         if source.name not in BUILT_IN:
             raise unknown_name("model", source.name, BUILT_IN)
         return BUILT_IN[source.name].build()
+    if source.kind == "memory":
+        raise SpecError(f"{source.name} lives in memory only and cannot be built again; keep its code and its weights")
     if source.kind == "file":
         assert source.factory is not None and source.sha256 is not None
         return factory.build_from_file(Path(source.name), source.factory, sha256=source.sha256)

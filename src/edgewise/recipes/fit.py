@@ -3,8 +3,10 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
+from edgewise._core.errors import EdgewiseError
 from edgewise._core.progress import Progress, SilentProgress
 from edgewise.ir import NetSpec, WidthPlan
 from edgewise.measure.database import LatencyDatabase
@@ -14,10 +16,10 @@ from edgewise.recipes.profile import Profiled, profile_model
 from edgewise.recipes.records import LoadedModel
 from edgewise.recipes.report import run_report
 from edgewise.recipes.requests import FitRequest, ProfileRequest, ReportRequest
-from edgewise.recipes.runs import append_log, load_request, prepare_folder, write_run
-from edgewise.recipes.training import Trained, open_training, train_result
+from edgewise.recipes.runs import REPORT_FILE, append_log, is_finished, load_request, load_run, prepare_folder, write_run
+from edgewise.recipes.training import Course, DataCourse, NoCourse, Trained, open_training
+from edgewise.recipes.unfinished import Kept, check_same, forget, keep, kept, settings_of
 from edgewise.recipes.why import WhyRow, explain
-from edgewise.train.data import Dataset
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,72 +59,164 @@ class FitResult:
         model: The fitted network, in evaluation mode.
         plan: What was done to the original.
         value: All figures as JSON values, as written to ``result.json``.
+        folder: The run folder; none where none was asked for.
     """
 
     model: LoadedModel
     plan: WidthPlan
     value: Mapping[str, Any]
+    folder: Path | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """All figures as JSON values."""
-        return dict(self.value)
+        """All figures as JSON values, and where the run and its report lie."""
+        places = {} if self.folder is None else {"run": str(self.folder), "report": str(self.folder / REPORT_FILE)}
+        return {**self.value, **places}
 
 
-def run_fit(request: FitRequest, *, progress: Progress | None = None, user: Any = None) -> FitResult:  # noqa: ANN401
+def run_fit(request: FitRequest, *, progress: Progress | None = None) -> FitResult:
     """Fits a network to a latency.
 
     Args:
         request: What to fit, and to what.
         progress: Is told how far it is.
-        user: A :class:`LoadedModel` to use in place of the one that the request names.
 
     Raises:
         TargetError: The target is out of reach; says the fastest that is not. No run is written.
         EdgewiseError: Something else in the request is wrong.
     """
     watcher = progress or SilentProgress()
-    start_s = time.monotonic()
     if request.out is not None:
         prepare_folder(request.out, resume=request.resume)
-    loaded: LoadedModel = user if user is not None else load_request(request.model)
-    data = open_training(request.data, loaded, progress=watcher)
-    with LatencyDatabase(request.device.db, progress=watcher) as database:
-        profiled = profile_model(loaded, _profile_request(request), database=database, progress=watcher)
-        if request.out is not None:
-            append_log(request.out, {"event": "profiled", "probes": profiled.probes, "seconds": profiled.seconds})
-        fitter = Fitter(request=request, profiled=profiled, database=database, data=data, progress=watcher)
-        attempt = fitter.run()
-        if request.out is not None:
-            append_log(request.out, {"event": "solved", "widths": attempt.widths, "met": attempt.met})
-        why = explain(profiled.net, attempt.net, runtime=profiled.runtime, database=database, progress=watcher)
-    trained = train_result(request, loaded, attempt.model, data, progress=watcher)
-    return _finish(request, profiled, attempt, trained=trained, data=data, why=why, seconds=time.monotonic() - start_s)
+    try:
+        loaded = load_request(request.model)
+        if request.resume and request.out is not None and is_finished(request.out):
+            return _finished(request, loaded, request.out, progress=watcher)
+        data = open_training(request.data, loaded, progress=watcher)
+        return fit_network(request, loaded, NoCourse() if data is None else DataCourse(request, data), progress=watcher)
+    except EdgewiseError:
+        _leave_no_trace(request.out)
+        raise
 
 
-def _finish(
-    request: FitRequest,
-    profiled: Profiled,
-    attempt: Attempt,
-    *,
-    trained: Trained,
-    data: Dataset | None,
-    why: tuple[WhyRow, ...],
-    seconds: float,
-) -> FitResult:
-    loaded = profiled.loaded
-    record = loaded.record.followed_by(attempt.plan, trained=loaded.trained or trained.fine_tuned)
-    value = _value(request, profiled, attempt, trained=trained, why=why, seconds=seconds)
-    result = FitResult(model=LoadedModel(model=trained.model, record=record, name=loaded.name), plan=attempt.plan, value=value)
+def fit_network(request: FitRequest, loaded: LoadedModel, course: Course, *, progress: Progress) -> FitResult:
+    """Fits a loaded network; ``request.model`` and ``request.data`` are not read any more.
+
+    Args:
+        request: The target and what the widths must keep to.
+        loaded: The network.
+        course: How the result is trained and judged.
+        progress: Is told how far it is.
+
+    Raises:
+        TargetError: The target is out of reach.
+    """
+    start_s = time.monotonic()
+    settings = settings_of(request, loaded)
+    known = kept(request.out, settings) if request.resume and request.out is not None else None
+    with LatencyDatabase(request.device.db, progress=progress) as database:
+        profiled = profile_model(loaded, _profile_request(request), database=database, progress=progress)
+        if known is None:
+            fitter = Fitter(request=request, profiled=profiled, database=database, lessons=course.lessons, progress=progress)
+            attempt = fitter.run()
+            known = Kept(attempt={}, profile=profiled.to_json(), seconds=time.monotonic() - start_s)
+            _keep(request, attempt, known, settings)
+            start_s = time.monotonic()
+        else:
+            attempt = known.rebuilt(profiled)
+            progress.note(f"going on with the widths found before in {request.out}")
+        why = explain(profiled.net, attempt.net, runtime=profiled.runtime, database=database, progress=progress)
+    trained = course.train(loaded, attempt.model, progress=progress)
+    found = _Found(profiled=profiled, attempt=attempt, trained=trained, why=why, profile=known.profile, settings=settings)
+    return _finish(request, found, seconds=known.seconds + time.monotonic() - start_s)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Found:
+    """All that a finished fit knows."""
+
+    profiled: Profiled
+    attempt: Attempt
+    trained: Trained
+    why: tuple[WhyRow, ...]
+    profile: Mapping[str, Any]
+    settings: Mapping[str, Any]
+
+
+def _keep(request: FitRequest, attempt: Attempt, known: Kept, settings: Mapping[str, Any]) -> None:
+    if request.out is None:
+        return
+    append_log(request.out, {"event": "profiled", "probes": known.profile["probes"], "seconds": known.profile["seconds"]})
+    append_log(request.out, {"event": "solved", "widths": attempt.widths, "met": attempt.met})
+    keep(request.out, attempt, profile=known.profile, settings=settings, seconds=known.seconds)
+
+
+def _finish(request: FitRequest, found: _Found, *, seconds: float) -> FitResult:
+    loaded, trained = found.profiled.loaded, found.trained
+    record = loaded.record.followed_by(found.attempt.plan, trained=loaded.trained or trained.fine_tuned)
+    model = replace(loaded, model=trained.model, record=record, name=str(request.out or loaded.name))
+    result = FitResult(model=model, plan=found.attempt.plan, value=_value(request, found, seconds=seconds), folder=request.out)
     if request.out is not None:
-        write_run(request.out, trained.model, record=record, result=value)
+        write_run(request.out, trained.model, record=record, result=result.value)
         run_report(ReportRequest(runs=(request.out,)))
-        trained.remove_checkpoint()
-    return replace(result, model=replace(result.model, name=str(request.out or loaded.name)))
+        forget(request.out)
+        trained.clean_up()
+    return result
 
 
-def _value(
-    request: FitRequest, profiled: Profiled, attempt: Attempt, *, trained: Trained, why: tuple[WhyRow, ...], seconds: float
-) -> dict[str, Any]:
+def _finished(request: FitRequest, loaded: LoadedModel, folder: Path, *, progress: Progress) -> FitResult:
+    """The run that is there already, if it is the one asked for."""
+    run = load_run(folder)
+    check_same(folder, run.result.get("settings") or {}, settings_of(request, loaded))
+    if not (folder / REPORT_FILE).exists():
+        run_report(ReportRequest(runs=(folder,)))
+    forget(folder)
+    progress.note(f"the run in {folder} is finished already")
+    return FitResult(model=run.loaded, plan=run.loaded.plans[-1], value=run.result, folder=folder)
+
+
+def _leave_no_trace(folder: Path | None) -> None:
+    """Removes the folder of a run that never began."""
+    if folder is not None and folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def _value(request: FitRequest, found: _Found, *, seconds: float) -> dict[str, Any]:
+    profiled, attempt, trained = found.profiled, found.attempt, found.trained
+    before, after = profiled.net, attempt.net
+    baseline, result = _figures(profiled, attempt, trained)
+    settings = profiled.runtime.settings
+    return {
+        "model": profiled.loaded.name,
+        "device": settings.device,
+        "threads": settings.threads,
+        "batch": settings.batch,
+        "precision": settings.precision,
+        "kind": "measured",
+        "target": str(request.latency),
+        "target_s": attempt.target_s,
+        "met": attempt.met,
+        "solver": request.solver,
+        "objective": attempt.objective,
+        "baseline": baseline.to_json(),
+        "result": result.to_json(),
+        "score": None if trained.score is None else {"baseline": trained.score_before, "result": trained.score},
+        "widths_before": widths_of(before),
+        "widths": widths_of(after),
+        "left_alone": [{"name": one.name, "reason": one.reason} for one in before.left_alone],
+        "corrections": attempt.corrections,
+        "solution": attempt.solution,
+        "fine_tune": trained.to_json(),
+        "why": [row.to_json() for row in found.why],
+        "profile": found.profile,
+        "audit": [{"name": name, "predicted_s": predicted, "measured_s": measured} for name, predicted, measured in attempt.audit],
+        "warnings": [*found.profile["warnings"], *attempt.warnings, *trained.warnings],
+        "settings": found.settings,
+        "provenance": _provenance(request, profiled),
+        "seconds": seconds,
+    }
+
+
+def _figures(profiled: Profiled, attempt: Attempt, trained: Trained) -> tuple[Figures, Figures]:
     before, after = profiled.net, attempt.net
     baseline = Figures(
         latency_s=attempt.baseline.latency_s,
@@ -143,34 +237,7 @@ def _value(
         predicted_s=attempt.predicted_s,
         corrected_s=attempt.corrected_s,
     )
-    settings = profiled.runtime.settings
-    return {
-        "model": profiled.loaded.name,
-        "device": settings.device,
-        "threads": settings.threads,
-        "batch": settings.batch,
-        "precision": settings.precision,
-        "kind": "measured",
-        "target": str(request.latency),
-        "target_s": attempt.target_s,
-        "met": attempt.met,
-        "solver": request.solver,
-        "objective": attempt.objective,
-        "baseline": baseline.to_json(),
-        "result": result.to_json(),
-        "widths_before": widths_of(before),
-        "widths": widths_of(after),
-        "left_alone": [{"name": one.name, "reason": one.reason} for one in before.left_alone],
-        "corrections": attempt.corrections,
-        "solution": attempt.solution,
-        "fine_tune": trained.to_json(),
-        "why": [row.to_json() for row in why],
-        "profile": profiled.to_json(),
-        "audit": [{"name": name, "predicted_s": predicted, "measured_s": measured} for name, predicted, measured in attempt.audit],
-        "warnings": [*profiled.warnings, *attempt.warnings, *trained.warnings],
-        "provenance": _provenance(request, profiled),
-        "seconds": seconds,
-    }
+    return baseline, result
 
 
 def widths_of(net: NetSpec) -> dict[str, int]:
@@ -180,7 +247,13 @@ def widths_of(net: NetSpec) -> dict[str, int]:
 
 def _profile_request(request: FitRequest) -> ProfileRequest:
     return ProfileRequest(
-        model=request.model, device=request.device, width_floor=request.width_floor, keep=request.keep, only=request.only, seed=request.seed
+        model=request.model,
+        device=request.device,
+        width_floor=request.width_floor,
+        keep=request.keep,
+        only=request.only,
+        seed=request.seed,
+        calibrate=request.calibrate,
     )
 
 

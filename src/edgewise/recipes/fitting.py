@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from torch import nn
-from torch.nn import functional
 
 from edgewise._core.errors import TargetError
 from edgewise._core.progress import Progress
@@ -15,12 +14,11 @@ from edgewise.ir import NetSpec, WidthPlan
 from edgewise.measure.database import LatencyDatabase
 from edgewise.measure.sampling import Sample
 from edgewise.recipes.profile import DEFAULT_FLOOR, Profiled, candidates_of
-from edgewise.recipes.records import LoadedModel
 from edgewise.recipes.requests import FitRequest
 from edgewise.recipes.timing import TimingJob, time_together
+from edgewise.recipes.training import Lessons
 from edgewise.recipes.worth import importance_worth
 from edgewise.trace import apply_plan, choose_channels, score_channels
-from edgewise.train.data import Dataset
 from edgewise.widths.algorithm2 import solve_algorithm2
 from edgewise.widths.exact import solve_exact
 from edgewise.widths.problem import WidthProblem
@@ -34,7 +32,7 @@ MOST_CORRECTIONS = 3
 _SLACK = 0.97
 _MARGIN = 0.995
 _NEIGHBOURS = 2
-_TAYLOR_BATCHES = 8
+_MOST_REPEATS = 5
 _SOLVE_SECONDS = 20.0
 
 
@@ -78,18 +76,25 @@ class Attempt:
 
 
 class Fitter:
-    """Brings one profiled network to a latency."""
+    """Brings one profiled network to a latency.
+
+    Args:
+        request: The target, and what the widths must keep to.
+        profiled: The network, learnt on the device.
+        database: Where timings go.
+        lessons: Batches to judge channels by; none without data.
+        progress: Is told how far it is.
+    """
 
     def __init__(
-        self, *, request: FitRequest, profiled: Profiled, database: LatencyDatabase, data: Dataset | None, progress: Progress
+        self, *, request: FitRequest, profiled: Profiled, database: LatencyDatabase, lessons: Lessons | None, progress: Progress
     ) -> None:
         self._request, self._profiled, self._database = request, profiled, database
         self._progress = progress
-        known = profiled.loaded.trained or data is not None
+        known = profiled.loaded.trained or lessons is not None
         self.objective = request.objective or ("importance" if known else "params")
         self._floor = request.width_floor or (PARAMS_FLOOR if self.objective == "params" else DEFAULT_FLOOR)
-        kind = request.importance or ("taylor" if data is not None else "l2")
-        self._scores = _scores(profiled, kind=kind, data=data)
+        self._scores = _scores(profiled, kind=request.importance or ("l2" if lessons is None else "taylor"), lessons=lessons)
         worth = importance_worth(profiled.net, self._scores) if self.objective == "importance" else None
         self._builder = TableBuilder(profiled.pricing(), profiled.structure, worth)
         self._candidates = self._within(candidates_of(profiled.device, profiled.net, profiled.structure, floor=self._floor))
@@ -101,28 +106,20 @@ class Fitter:
         Raises:
             TargetError: The prediction says that no widths reach the target.
         """
-        request, profiled = self._request, self._profiled
-        baseline_predicted = profiled.predicted_s
-        ratio = profiled.sample.latency_s / baseline_predicted
+        request, predicted_s = self._request, self._profiled.predicted_s
+        ratio = self._profiled.sample.latency_s / predicted_s
         absolute = request.latency.absolute_s
-        aim = absolute / ratio if absolute is not None else (request.latency.ratio or 1.0) * baseline_predicted
+        aim_s = absolute / ratio if absolute is not None else (request.latency.ratio or 1.0) * predicted_s
         best: Attempt | None = None
         audit: list[tuple[str, float, float]] = []
         tried: set[tuple[tuple[str, int], ...]] = set()
         for correction in range(MOST_CORRECTIONS + 1):
-            try:
-                solution = self.solve(aim)
-            except UnreachableError as error:
-                if best is not None:
-                    break
-                raise self._unreachable(error, ratio) from error
-            key = tuple(sorted(solution.widths.items()))
-            if key in tried:
+            solution = self._new_solution(aim_s, tried, best=best, ratio=ratio)
+            if solution is None:
                 break
-            tried.add(key)
             attempt = self._measure(solution, ratio=ratio, correction=correction)
             audit.append((f"attempt {correction + 1}", attempt.predicted_s, attempt.sample.latency_s))
-            best = _better(best, attempt)
+            best = better(best, attempt)
             reached = self._judged(attempt) / attempt.target_s
             self._progress.note(
                 f"attempt {correction + 1}: predicted {format_seconds(attempt.corrected_s)}, measured "
@@ -130,10 +127,51 @@ class Fitter:
             )
             if attempt.met and reached >= _SLACK:
                 break
-            aim *= _MARGIN / reached
+            aim_s *= _MARGIN / reached
             ratio *= attempt.sample.latency_s / attempt.corrected_s
         assert best is not None
-        return self._with_story(best, audit)
+        return self._with_story(self._never_slower(best), audit)
+
+    def _new_solution(
+        self, aim_s: float, tried: set[tuple[tuple[str, int], ...]], *, best: Attempt | None, ratio: float
+    ) -> Solution | None:
+        """Widths not measured yet; none where there are no others worth measuring."""
+        for _ in range(_MOST_REPEATS):
+            try:
+                solution = self.solve(aim_s)
+            except UnreachableError as error:
+                if best is None:
+                    raise self._unreachable(error, ratio) from error
+                return None
+            key = tuple(sorted(solution.widths.items()))
+            if key not in tried:
+                tried.add(key)
+                return solution
+            if best is not None and best.met:
+                return None
+            # These widths are known to miss: what is predicted to be faster comes next.
+            aim_s = min(aim_s, solution.totals.latency_s) * _MARGIN
+        return None
+
+    def _never_slower(self, best: Attempt) -> Attempt:
+        """The network as it was, where nothing meets the target and the best found is slower than that."""
+        net = self._profiled.net
+        fewer = self._request.params_at_least is not None and self._request.params_at_least > 1
+        more = self._request.macs_at_most is not None and self._request.macs_at_most < 1
+        if best.met or best.sample.min_s <= best.baseline.min_s or fewer or more:
+            return best
+        relative = self._request.latency.ratio is not None
+        return replace(
+            best,
+            plan=WidthPlan(),
+            model=apply_plan(self._profiled.loaded.model, WidthPlan(), self._profiled.traced),
+            net=net,
+            widths={name: self._builder.present_width(name) for name in best.widths},
+            sample=best.baseline,
+            predicted_s=self._profiled.predicted_s,
+            corrected_s=self._profiled.sample.latency_s,
+            met=(best.baseline.min_s if relative else best.baseline.latency_s) <= best.target_s,
+        )
 
     def solve(self, aim_s: float) -> Solution:
         """The widths for a predicted latency: over the candidates, then over all edges around the solution."""
@@ -190,9 +228,8 @@ class Fitter:
         model = apply_plan(profiled.loaded.model, plan, profiled.traced)
         net = profiled.net.with_widths(changed)
         predicted_s = profiled.device.predict_s(net)
-        fitted = LoadedModel(
-            model=model, record=profiled.loaded.record.followed_by(plan, trained=False), name=f"{profiled.loaded.name} fitted"
-        )
+        record = profiled.loaded.record.followed_by(plan, trained=False)
+        fitted = replace(profiled.loaded, model=model, record=record, name=f"{profiled.loaded.name} fitted")
         jobs = [TimingJob(loaded=one, runtime=profiled.runtime) for one in (profiled.loaded, fitted)]
         baseline, sample = time_together(jobs, database=self._database, progress=self._progress)
         relative = request.latency.ratio is not None
@@ -242,14 +279,14 @@ class Fitter:
         if not best.met:
             missed = (
                 f"the target {format_seconds(best.target_s)} was predicted but not met: {format_seconds(self._judged(best))} after "
-                f"{len(audit)} attempts; the fastest network found is kept"
+                f"{len(audit)} attempt{'s' if len(audit) > 1 else ''}; the fastest network found is kept"
             )
             self._progress.note(f"warning: {missed}")
             warnings = (missed,)
         return replace(best, audit=tuple(audit), warnings=warnings, corrections=len(audit) - 1)
 
 
-def _better(best: Attempt | None, new: Attempt) -> Attempt:
+def better(best: Attempt | None, new: Attempt) -> Attempt:
     """The better of two attempts: one that meets the target, then the slower that does (it keeps more), else the faster."""
     if best is None or (new.met and not best.met):
         return new
@@ -259,8 +296,9 @@ def _better(best: Attempt | None, new: Attempt) -> Attempt:
     return new if slower == new.met else best
 
 
-def _scores(profiled: Profiled, *, kind: str, data: Dataset | None) -> dict[str, np.ndarray]:
-    if kind == "taylor" and data is not None:
-        batches = [batch for _, batch in zip(range(_TAYLOR_BATCHES), data.train.epoch(0), strict=False)]
-        return dict(score_channels(profiled.loaded.model, profiled.traced, kind="taylor", batches=batches, loss=functional.cross_entropy))
-    return dict(score_channels(profiled.loaded.model, profiled.traced, kind="batch_norm" if kind == "batch_norm" else "l2"))
+def _scores(profiled: Profiled, *, kind: str, lessons: Lessons | None) -> dict[str, np.ndarray]:
+    model, traced = profiled.loaded.model, profiled.traced
+    if kind == "taylor" and lessons is not None:
+        batches = [(inputs, target) for inputs, target in lessons.batches]
+        return dict(score_channels(model, traced, kind="taylor", batches=batches, loss=lessons.loss))
+    return dict(score_channels(model, traced, kind="batch_norm" if kind == "batch_norm" else "l2"))

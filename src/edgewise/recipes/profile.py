@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from edgewise._core.errors import UnknownLayerError
+from edgewise._core.errors import UnknownLayerError, UsageError
 from edgewise._core.progress import Progress, SilentProgress
 from edgewise.cost.lowering import Group, Lowering
 from edgewise.cost.needs import edges_between, highest_width, width_range
@@ -167,8 +167,11 @@ def profile_model(loaded: LoadedModel, request: ProfileRequest, *, database: Lat
     traced = trace(loaded.model, loaded.inputs(), name=loaded.name)
     net = traced.net
     chosen = chosen_ties(net, keep=request.keep, only=request.only)
+    if not chosen:
+        raise UsageError(_nothing_to_choose(net))
     device = device_for(net, runtime.settings, book)
-    device.overheads = overheads_of(runtime, book, database, progress=progress)
+    if request.calibrate:
+        device.overheads = overheads_of(runtime, book, database, progress=progress)
     needed, cached = book.needed, book.cached
     device.learn(net, floor=floor, progress=progress, levels=_levels(device.lowering(net)))
     structure = structure_of(net, chosen)
@@ -223,6 +226,14 @@ def chosen_ties(net: NetSpec, *, keep: tuple[str, ...], only: tuple[str, ...]) -
 
     free = {tie.name for tie in net.ties if tie.free}
     return frozenset((free & ties_of(only) if only else free) - ties_of(keep))
+
+
+def _nothing_to_choose(net: NetSpec) -> str:
+    free = [tie.name for tie in net.ties if tie.free]
+    if free:
+        return f"--keep and --only leave no width of {net.name} to choose; free are {', '.join(free[:5])}{', ...' if len(free) > 5 else ''}"
+    reasons = "; ".join(f"{one.name}: {one.reason}" for one in net.left_alone[:3])
+    return f"no width of {net.name} may change ({reasons}); nothing can be fitted"
 
 
 def candidates_of(

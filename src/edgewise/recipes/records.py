@@ -11,6 +11,20 @@ from edgewise.models.sources import ModelSource
 _INPUT_SEED = 0
 
 
+def in_memory(model: nn.Module, inputs: tuple[Tensor, ...], *, name: str, trained: bool = True) -> "LoadedModel":
+    """A module made in Python as a model that recipes can work on; no run folder can build it again.
+
+    Args:
+        model: The network.
+        inputs: What it is called with, each with a batch of one.
+        name: What people call it.
+        trained: Whether its weights are more than initial draws.
+    """
+    shape = tuple(inputs[0].shape) if inputs else ()
+    record = ModelRecord(source=ModelSource(kind="memory", name=name), input_shape=shape, trained=trained)
+    return LoadedModel(model=model, record=record, name=name, example=inputs)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelRecord:
     """How to build a model again, tensors apart.
@@ -40,11 +54,13 @@ class LoadedModel:
         model: The network.
         record: How to build it again.
         name: What people called it: a name, or the path of a run folder.
+        example: Inputs with a batch of one, where one image of ``input_shape`` does not describe them; else empty.
     """
 
     model: nn.Module
     record: ModelRecord
     name: str
+    example: tuple[Tensor, ...] = ()
 
     @property
     def source(self) -> ModelSource:
@@ -58,8 +74,13 @@ class LoadedModel:
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """Shape of the input with a batch of one."""
+        """Shape of the (first) input with a batch of one."""
         return self.record.input_shape
+
+    @property
+    def input_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shape of each input with a batch of one."""
+        return tuple(tuple(tensor.shape) for tensor in self.example) or (self.input_shape,)
 
     @property
     def trained(self) -> bool:
@@ -67,11 +88,13 @@ class LoadedModel:
         return self.record.trained
 
     def inputs(self, *, batch: int = 1) -> tuple[Tensor, ...]:
-        """Example inputs, normal numbers from a fixed seed, for tracing, export and timing.
+        """Example inputs for tracing, export and timing: those given, or normal numbers from a fixed seed.
 
         Args:
             batch: Inputs at once; at least 1.
         """
+        if self.example:
+            return self.example if batch == 1 else tuple(torch.cat([tensor] * batch) for tensor in self.example)
         return example_inputs(self.input_shape, batch=batch)
 
 

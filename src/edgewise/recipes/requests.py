@@ -151,6 +151,8 @@ class ProfileRequest:
         keep: Layers whose widths stay.
         only: Layers whose widths alone may change; empty for all.
         seed: Seed of everything drawn.
+        calibrate: Get to know the device first where it is new (once, about twenty seconds);
+            without, predictions leave out what a network costs beyond its layers.
     """
 
     model: ModelRequest
@@ -159,6 +161,7 @@ class ProfileRequest:
     keep: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
     seed: int = 0
+    calibrate: bool = True
 
     def __post_init__(self) -> None:
         """Checks the floor, the layers and the seed."""
@@ -187,6 +190,7 @@ class FitRequest:
         seed: Seed of everything drawn.
         out: Run folder to write; none to write none.
         resume: Go on with the unfinished run in ``out``.
+        calibrate: As for a profile.
     """
 
     model: ModelRequest
@@ -205,6 +209,7 @@ class FitRequest:
     seed: int = 0
     out: Path | None = None
     resume: bool = False
+    calibrate: bool = True
 
     def __post_init__(self) -> None:
         """Checks names, shares, and what needs what."""

@@ -38,7 +38,7 @@ class TimingJob:
     @property
     def piece(self) -> str:
         """What the sample is stored under in the database."""
-        return network_piece(self.loaded.model, self.loaded.input_shape, name=self.loaded.source.label)
+        return network_piece(self.loaded.model, *self.loaded.input_shapes, name=self.loaded.source.label)
 
 
 def runtime_settings(request: DeviceRequest) -> RuntimeSettings:
@@ -50,13 +50,13 @@ def runtime_settings(request: DeviceRequest) -> RuntimeSettings:
     return RuntimeSettings(device=request.device, threads=request.threads, batch=request.batch, precision=request.precision)
 
 
-def network_piece(model: nn.Module, input_shape: tuple[int, ...], *, name: str) -> str:
+def network_piece(model: nn.Module, *input_shapes: tuple[int, ...], name: str) -> str:
     """What the latency database calls a whole network: its name, and a hash of its structure.
 
     Two networks that differ in weights alone share it, since they take the same time.
     """
     shapes = [f"{key} {tuple(tensor.shape)}" for key, tensor in model.state_dict().items()]
-    structure = "\n".join([repr(model), *shapes, str(input_shape)])
+    structure = "\n".join([repr(model), *shapes, *map(str, input_shapes)])
     return piece_key({"network": name, "structure": hashlib.sha256(structure.encode()).hexdigest()[:32]})
 
 

@@ -1,22 +1,45 @@
 """The accuracy side of a fit: batch norms recalibrated, the network fine-tuned, both networks judged."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
 
 from edgewise._core.errors import DataError
 from edgewise._core.progress import Progress
+from edgewise.models.weights import load_weights, save_weights
 from edgewise.recipes.records import LoadedModel
 from edgewise.recipes.requests import DataRequest, FitRequest
+from edgewise.train.batches import Batches
 from edgewise.train.calibrate import recalibrate_batch_norm
 from edgewise.train.data import Dataset, DataSpec, open_data
 from edgewise.train.evaluate import accuracy
-from edgewise.train.loop import Checkpoint, EpochRecord, FineTune, Goal, fine_tune
+from edgewise.train.loop import Checkpoint, EpochRecord, FineTune, FineTuneResult, Goal, fine_tune
+from edgewise.train.objective import Loss
 
-_CHECKPOINT_FILE = "checkpoint.safetensors"
-_DISTILL_WEIGHT = 0.5
+CHECKPOINT_FILE = "checkpoint.safetensors"
+START_FILE = "start.safetensors"
+"""Weights that fine-tuning starts from: those after surgery and recalibration."""
+DISTILL_WEIGHT = 0.5
+_TAYLOR_BATCHES = 8
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lessons:
+    """Labelled batches by which the importance of channels is judged.
+
+    Attributes:
+        batches: Pairs of inputs and target; a few are enough.
+        loss: A scalar from outputs and target.
+    """
+
+    batches: Sequence[Sequence[Any]]
+    loss: Loss
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,9 +53,11 @@ class Trained:
         baseline_validation: Of the original, on the validation part.
         accuracy: Of the result, on the test part.
         accuracy_validation: Of the result, on the validation part.
+        score_before: What a user's own ``evaluate`` says of the original.
+        score: What it says of the result.
         history: Records of the epochs, as JSON values.
         seconds: Time spent in training.
-        checkpoint: File that is no longer needed once the run is written.
+        scratch: Files that are no longer needed once the run is written.
         warnings: What a person should know.
     """
 
@@ -42,26 +67,117 @@ class Trained:
     baseline_validation: float | None = None
     accuracy: float | None = None
     accuracy_validation: float | None = None
+    score_before: float | None = None
+    score: float | None = None
     history: tuple[dict[str, Any], ...] = ()
     seconds: float = 0.0
-    checkpoint: Path | None = None
+    scratch: tuple[Path, ...] = ()
     warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any] | None:
         """The training as JSON values; none where there was none."""
         return {"history": list(self.history), "seconds": self.seconds} if self.fine_tuned else None
 
-    def remove_checkpoint(self) -> None:
-        """Deletes the checkpoint, whose content the finished run holds."""
-        if self.checkpoint is not None:
-            self.checkpoint.unlink(missing_ok=True)
+    def clean_up(self) -> None:
+        """Deletes the files that the finished run makes superfluous."""
+        for path in self.scratch:
+            path.unlink(missing_ok=True)
+
+
+@runtime_checkable
+class Course(Protocol):
+    """How a fitted network is trained and judged."""
+
+    @property
+    def lessons(self) -> Lessons | None:
+        """Batches to judge channels by; none without data."""
+        ...
+
+    def train(self, original: LoadedModel, fitted: nn.Module, *, progress: Progress) -> Trained:
+        """Trains the fitted network, and judges it and the original."""
+        ...
+
+
+class NoCourse:
+    """Without data nothing is trained and nothing judged."""
+
+    @property
+    def lessons(self) -> Lessons | None:
+        """None."""
+        return None
+
+    def train(self, original: LoadedModel, fitted: nn.Module, *, progress: Progress) -> Trained:
+        """The network as it is."""
+        return Trained(model=fitted)
+
+
+class DataCourse:
+    """Fine-tuning and judging a classifier on a data set.
+
+    Args:
+        request: Epochs, seed, distillation, and the run folder for checkpoints.
+        data: The data set.
+    """
+
+    def __init__(self, request: FitRequest, data: Dataset) -> None:
+        self._request, self._data = request, data
+
+    @property
+    def lessons(self) -> Lessons | None:
+        """The first training batches, with cross entropy."""
+        return Lessons(batches=first_batches(self._data.train), loss=functional.cross_entropy)
+
+    def train(self, original: LoadedModel, fitted: nn.Module, *, progress: Progress) -> Trained:
+        """Recalibrates and fine-tunes the network; judges it on both parts, and the original if it was trained."""
+        request, data = self._request, self._data
+        assert request.data is not None
+        start, checkpoint = None, None
+        if request.out is not None:
+            start = request.out / START_FILE
+            checkpoint = Checkpoint(path=request.out / CHECKPOINT_FILE, resume=request.resume)
+        _bring_to_start(fitted, data, start if request.resume else None, progress=progress)
+        if start is not None:
+            save_weights(fitted, start)
+        config = FineTune(epochs=request.data.epochs, seed=request.seed, distill_weight=DISTILL_WEIGHT if request.distill else 0.0)
+        goal = Goal(teacher=original.model if request.distill else None)
+        tuned = fine_tune(fitted, data, config=config, goal=goal, checkpoint=checkpoint, progress=progress)
+        # What was never trained guesses, and its accuracy would only mislead.
+        judge = original.trained
+        return Trained(
+            model=tuned.model,
+            fine_tuned=True,
+            baseline_accuracy=accuracy(original.model, data.test) if judge else None,
+            baseline_validation=accuracy(original.model, data.validation) if judge else None,
+            accuracy=accuracy(tuned.model, data.test),
+            accuracy_validation=tuned.accuracy_validation,
+            history=history_of(tuned),
+            seconds=tuned.seconds,
+            scratch=() if start is None or checkpoint is None else (start, checkpoint.path),
+            warnings=warnings_of(tuned),
+        )
+
+
+def first_batches(batches: Batches) -> tuple[Sequence[Any], ...]:
+    """The few batches that importance is judged by."""
+    return tuple(islice(batches, _TAYLOR_BATCHES))
+
+
+def history_of(tuned: FineTuneResult) -> tuple[dict[str, Any], ...]:
+    """The epochs as JSON values."""
+    return tuple(_epoch(record) for record in tuned.history)
+
+
+def warnings_of(tuned: FineTuneResult) -> tuple[str, ...]:
+    """What a person should know of a training."""
+    return () if tuned.kept == "tuned" else ("fine-tuning made the network worse; the weights from before are kept",)
 
 
 def open_training(request: DataRequest | None, loaded: LoadedModel, *, progress: Progress) -> Dataset | None:
-    """The data set that a command asked for, checked against the network's input.
+    """The data set that a command asked for, checked against the network's input and output.
 
     Raises:
-        DataError: Its images have another shape than the network reads.
+        DataError: Its images have another shape than the network reads, or it has more
+            classes than the network tells apart.
     """
     if request is None:
         return None
@@ -71,41 +187,35 @@ def open_training(request: DataRequest | None, loaded: LoadedModel, *, progress:
     if tuple(data.input_shape) != tuple(loaded.input_shape):
         shapes = " against ".join("x".join(map(str, shape)) for shape in (data.input_shape, loaded.input_shape))
         raise DataError(f"--data {request.data} has images that {loaded.name} does not read: {shapes}; pass the model's --input to match")
+    _check_classes(request, loaded, data, progress=progress)
     return data
 
 
-def train_result(request: FitRequest, original: LoadedModel, fitted: nn.Module, data: Dataset | None, *, progress: Progress) -> Trained:
-    """Recalibrates and fine-tunes the fitted network, and judges it and the original.
+def _check_classes(request: DataRequest, loaded: LoadedModel, data: Dataset, *, progress: Progress) -> None:
+    with torch.no_grad():
+        scores = loaded.model(*loaded.inputs())
+    if not isinstance(scores, Tensor) or scores.ndim != 2:
+        form = f"shape {tuple(scores.shape)}" if isinstance(scores, Tensor) else type(scores).__name__
+        raise DataError(
+            f"--data trains classifiers, which give one score for each class, got {form} from {loaded.name}; "
+            "fit other networks from Python, with a loss of your own"
+        )
+    if data.n_classes > scores.shape[1]:
+        raise DataError(
+            f"--data {request.data} has {data.n_classes} classes, but {loaded.name} tells {scores.shape[1]} apart; "
+            "give a model with as many outputs as there are classes"
+        )
+    if data.n_classes < scores.shape[1]:
+        progress.note(f"warning: {loaded.name} has {scores.shape[1]} outputs for {data.n_classes} classes; class i is taken to be output i")
 
-    Args:
-        request: Epochs, seed, distillation, and the run folder for checkpoints.
-        original: The network before.
-        fitted: The network with its new widths.
-        data: The data set; none to train nothing.
-        progress: Is told how far it is.
-    """
-    if data is None or request.data is None:
-        return Trained(model=fitted)
-    checkpoint = None if request.out is None else Checkpoint(path=request.out / _CHECKPOINT_FILE, resume=request.resume)
-    if not (checkpoint and checkpoint.resume and checkpoint.path.exists()):
-        progress.note("recalibrating batch norms")
+
+def _bring_to_start(fitted: nn.Module, data: Dataset, start: Path | None, *, progress: Progress) -> None:
+    """The weights that fine-tuning starts from: read where an unfinished run left them, for rounding may differ by now."""
+    if start is not None and start.exists():
+        load_weights(fitted, start)
+        return
+    progress.note("recalibrating batch norms")
     recalibrate_batch_norm(fitted, data.train)
-    config = FineTune(epochs=request.data.epochs, seed=request.seed, distill_weight=_DISTILL_WEIGHT if request.distill else 0.0)
-    goal = Goal(teacher=original.model if request.distill else None)
-    tuned = fine_tune(fitted, data, config=config, goal=goal, checkpoint=checkpoint, progress=progress)
-    judge = original.trained
-    return Trained(
-        model=tuned.model,
-        fine_tuned=True,
-        baseline_accuracy=accuracy(original.model, data.test) if judge else None,
-        baseline_validation=accuracy(original.model, data.validation) if judge else None,
-        accuracy=accuracy(tuned.model, data.test),
-        accuracy_validation=tuned.accuracy_validation,
-        history=tuple(_epoch(record) for record in tuned.history),
-        seconds=tuned.seconds,
-        checkpoint=None if checkpoint is None else checkpoint.path,
-        warnings=() if tuned.kept == "tuned" else ("fine-tuning made the network worse; the weights from before are kept",),
-    )
 
 
 def _epoch(record: EpochRecord) -> dict[str, Any]:
