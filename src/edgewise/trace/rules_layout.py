@@ -99,7 +99,10 @@ def concatenate(context: Context) -> Value:
             context.ledger.freeze(channels.ids, f"read by {context.step.where}")
         parts.append(context.ledger.fresh(tensor.shape[axis]))
         context.ledger.freeze(parts[-1], f"a tensor of fixed width stands beside it in {context.step.where}")
-    return Channels(axis=axis, ids=np.concatenate(parts))
+    result = Channels(axis=axis, ids=np.concatenate(parts))
+    if context.step.index in context.choices.edited:
+        edit_sizes(context, [result.ids])
+    return result
 
 
 def stack(context: Context) -> Value:

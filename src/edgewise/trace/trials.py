@@ -222,9 +222,13 @@ def _comparable(steps: Sequence[Step]) -> list[Step]:
 def _first_wrong_shape(changed: Record, *, trial: Trial, traced: Traced, findings: Findings) -> Failure | None:
     record, analysis, grouping = findings.record, findings.analysis, findings.grouping
     gather, loose = gathered_places(trial.plan, traced), depends_on_values(record)
+    previous: Step | None = None
     for step, after in zip(_comparable(record.steps), _comparable(changed.steps), strict=False):
         if step.name != after.name:
-            return None if loose else _failure(step, "other operations ran", trial)
+            # A range that took everything before is no operation: its size belongs to what ran before it.
+            culprit = previous if after.name == "slice" and previous is not None else step
+            return None if loose else _failure(culprit, "other operations ran", trial)
+        previous = step
         for tensor, value, found in zip(step.outputs, analysis.readings[step.index].outputs, after.outputs, strict=False):
             shape = list(tensor.shape)
             if isinstance(value, Channels):

@@ -17,6 +17,7 @@ _LADDERS = {
     "split": ("unedited",),
     "split_with_sizes": ("unedited",),
     "slice": ("edited",),
+    "cat": ("edited",),
     "view": ("edited", "trailing"),
 }
 """Other ways to read an operation, in the order in which they are tried."""
@@ -89,7 +90,7 @@ def _repaired(choices: Choices, failure: Failure, *, present: int, repair: _Repa
     kind = repair.kind(repair.record.steps[failure.step])
     alike = [step.index for step in repair.record.steps if repair.kind(step) == kind]
     way = next((way for way in _LADDERS.get(kind[0], ()) if (*kind, way) not in repair.tried), None)
-    if way is not None and not failure.grows:
+    if way is not None and (way == "edited" or not failure.grows):
         repair.tried.add((*kind, way))
         return replace(choices, **{way: getattr(choices, way) | set(alike)})
     repair.failures[kind] += 1
