@@ -57,4 +57,4 @@ def fit_overheads(measured_s: Sequence[float], calls_s: Sequence[float], calls: 
     # One more row pulls the scale gently to 1: few networks tell start and scale apart badly.
     pulled = np.vstack([relative, [0.0, 0.0, 0.1]])
     (start, per_call, scale), _ = nnls(pulled, np.append(np.ones(len(measured_s)), 0.1))
-    return Overheads(start_s=start * 1e-6, per_call_s=per_call * 1e-6, scale=scale)
+    return Overheads(start_s=float(start) * 1e-6, per_call_s=float(per_call) * 1e-6, scale=float(scale))

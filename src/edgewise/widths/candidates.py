@@ -72,7 +72,7 @@ def thin(edges: Iterable[int], *, present: int, price_s: Callable[[int], float],
 
     Example:
         >>> thin(range(16, 257, 16), present=140, price_s=lambda n: 1.0 + n, most=4)
-        (32, 80, 128, 140, 144, 256)
+        (16, 64, 112, 128, 140, 144, 256)
     """
     ordered = sorted(set(edges))
     below = [edge for edge in ordered if edge < present][-1:]
