@@ -1,5 +1,7 @@
 """Networks written by hand, without torch: a few words for each layer."""
 
+from dataclasses import replace
+
 from edgewise.ir import Dim, LayerSpec, NetSpec, Term, Tie
 
 HW = (8, 8)
@@ -29,12 +31,11 @@ class Builder:
     def find(self, name: str) -> LayerSpec:
         return next(layer for layer in self.layers if layer.name == name)
 
-    def conv(self, name: str, width: int, *, reads: str = "", tie: str = "", groups: int = 1) -> str:
+    def conv(self, name: str, width: int, *, reads: str = "", tie: str = "", groups: int = 1, depthwise: bool = False) -> str:
         source = self.find(reads or self.last)
         if not tie:
             self.ties.append(Tie(name=name, width=width, writers=(name,), free=True, growable=True))
         dim = Dim(terms=(Term(tie=tie or name),))
-        depthwise = groups == source.out_channels > 1
         self.layers.append(
             LayerSpec(
                 name=name,
@@ -76,6 +77,34 @@ class Builder:
                 out_hw=first.out_hw,
             )
         )
+        return name
+
+    def cat(self, name: str, *reads: str) -> str:
+        """Results of layers with one tie each, one behind the other."""
+        sources = [self.find(one) for one in reads]
+        dim = Dim(terms=tuple(Term(tie=tie) for tie in sorted(source.out_dim.ties[0] for source in sources)))
+        total = sum(source.out_channels for source in sources)
+        self.layers.append(
+            LayerSpec(
+                name=name,
+                op="cat",
+                inputs=reads,
+                in_dim=dim,
+                out_dim=dim,
+                in_channels=total,
+                out_channels=total,
+                in_hw=sources[0].out_hw,
+                out_hw=sources[0].out_hw,
+            )
+        )
+        return name
+
+    def stage(self, name: str, width: int, *inner: str) -> str:
+        """A convolution whose output is the channels of other ties and ``width`` of its own, as behind a zero-padded shortcut."""
+        self.conv(name, width)
+        known = {tie.name: tie.width for tie in self.ties}
+        dim = Dim(terms=tuple(Term(tie=tie) for tie in sorted((*inner, name))))
+        self.layers[-1] = replace(self.layers[-1], out_dim=dim, out_channels=dim.width(known))
         return name
 
     def pool(self, name: str) -> str:

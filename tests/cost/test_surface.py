@@ -70,6 +70,14 @@ def test_a_part_full_block_may_cost_extra() -> None:
         assert surface.latency_s(read, written) == pytest.approx(latency_s(read, written), rel=0.08)
 
 
+@pytest.mark.parametrize("one_width", [False, True])
+def test_timings_off_the_edges_alone_still_foretell_widths_on_them(one_width: bool) -> None:
+    pairs = [(read, written) for read in (12, 15) for written in (25, 56, 125)]
+    truth = TILES if not one_width else KnownTiles(in_step=1000, out_step=16, base_s=2e-6, tile_s=1e-6)
+    surface = fit_surface(timings(pairs, truth.latency_s), in_step=16, out_step=16, one_width=one_width)
+    assert surface.latency_s(12, 64) == pytest.approx(truth.latency_s(12, 64), rel=0.01)
+
+
 def test_one_width_families_look_at_the_output_width_alone() -> None:
     pairs = [(width, width) for width in (16, 64, 256)]
     surface = fit_surface(timings(pairs, lambda _, written: 1e-6 + 1e-8 * written), in_step=1, out_step=1, one_width=True)

@@ -112,6 +112,8 @@ def _trial_widths(net: NetSpec, *, floor: float) -> list[tuple[dict[str, int], b
     odd = {name: max(width - 3, 1) for name, width in aligned.items()}
     above = {name: width + 1 for name, width in aligned.items() if free[name].growable or width < free[name].width}
     tiny = {name: max(1, math.floor(tie.width * floor)) for name, tie in free.items()}
+    # Every other tie odd: where plain results meet blocked readers.
+    mixed = [{name: (odd if place % 2 == turn else aligned)[name] for place, name in enumerate(free)} for turn in (0, 1)]
     return [
         (present, False),
         (trial(aligned), True),
@@ -119,6 +121,7 @@ def _trial_widths(net: NetSpec, *, floor: float) -> list[tuple[dict[str, int], b
         (trial(fours), False),
         (trial(odd), False),
         (trial(above), False),
+        *((trial(change), False) for change in mixed),
         (trial(tiny), False),
     ]
 
@@ -165,7 +168,8 @@ def fitting(need: Need, pairs: Iterable[tuple[int, int]], *, block: int = _ALIGN
     """The pairs moved to the nearest widths at which the family's kernel really runs, doubles dropped.
 
     ONNX Runtime's kernels are called at some widths only: blocked ones at input widths that are
-    multiples of 4, ``nchwc_first`` below a block, ``im2col`` at widths that are no multiple of 4.
+    multiples of 4, ``nchwc_first`` below a block, ``im2col`` at widths that are no multiple of 4;
+    grouped ones at whole blocks for each group, or not, on both sides.
     """
     kernel, one = need.family.kernel, need.family.one_width
 
@@ -180,12 +184,20 @@ def fitting(need: Need, pairs: Iterable[tuple[int, int]], *, block: int = _ALIGN
             return max(width // 4 * 4, 4)
         if kernel == "blocked":
             return max(width // block * block, block)
-        groups = need.family.groups
-        return max(width // groups * groups, groups) if groups > 1 else width
+        return width
 
-    groups = max(need.family.groups, 1)
-    made = [(legal(read), legal(written) if one else max(written // groups * groups, groups)) for read, written in pairs]
-    return list(dict.fromkeys(made))
+    if need.family.groups > 1:
+        return list(dict.fromkeys(_grouped(pair, groups=need.family.groups, kernel=kernel, block=block) for pair in pairs))
+    return list(dict.fromkeys((legal(read), legal(written) if one else written) for read, written in pairs))
+
+
+def _grouped(pair: tuple[int, int], *, groups: int, kernel: str, block: int) -> tuple[int, int]:
+    """The nearest pair at which a grouped convolution runs in this kernel."""
+    whole = groups * block if kernel == "nchwc" else groups
+    read, written = (max(width // whole * whole, whole) for width in pair)
+    if kernel == "im2col" and read % (groups * block) == 0 and written % (groups * block) == 0:
+        read -= groups  # one channel less in each group: blocks are no longer whole
+    return read, written
 
 
 def at(need: Need, pair: tuple[int, int]) -> Workload:

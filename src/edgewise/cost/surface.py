@@ -31,6 +31,8 @@ from edgewise._core.errors import SpecError
 
 _SMOOTHING = 0.02
 _SHARPNESS = 3.0
+_TAILS = {False: 4, True: 2}
+"""Place of the first term of a part-full block, by ``one_width``."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,6 +119,8 @@ def fit_surface(timings: Sequence[Timing], *, in_step: int, out_step: int, one_w
         [_features(timing.in_channels, timing.out_channels, in_step=in_step, out_step=out_step, one_width=one_width) for timing in timings]
     )
     latencies = np.array([timing.latency_s for timing in timings])
+    if all(timing.out_channels % out_step for timing in timings):
+        rows[:, _TAILS[one_width] :] = 0.0  # with no width on an edge, nothing tells a part-full block from the constant
     scale = rows.max(axis=0)
     scale[scale == 0] = 1.0
     relative = rows / scale / latencies[:, None]

@@ -144,7 +144,8 @@ class MeasuredDevice:
             in_step = out_step if need.family.one_width else self._find_step(need, timings, side=0)
         elif need.family.kernel in ("nchwc_first", "reorder_out", "reorder_in", "blocked"):
             out_step = self.block
-        self._time(need, self._pairs(need, in_step, out_step, levels=levels), timings)
+        wanted = [pair for pair in self._pairs(need, in_step, out_step, levels=levels) if pair not in timings]
+        self._time(need, wanted[: max(MOST_PROBES - _HELD_OUT - len(timings), 1)], timings)
         held_out = self._held_out(need, levels=levels)
         checks: dict[tuple[int, int], float] = {}
         self._time(need, [pair for pair in held_out if pair not in timings], checks)
@@ -160,17 +161,16 @@ class MeasuredDevice:
             return fitting(
                 need, [*present, *grid_pairs(need, in_step=1, out_step=1, levels=3 if need.family.has_weight else 2)], block=self.block
             )
-        pairs = list(present)
+        pairs = [*present, *grid_pairs(need, in_step=in_step, out_step=out_step, levels=levels)]
+        middle = [(read, written - out_step // 2) for read, written in grid_pairs(need, in_step=in_step, out_step=out_step, levels=2)]
+        pairs += [pair for pair in middle if pair[1] > 0] if out_step > 1 else []
         lines = {read: [written for other, written in present if other == read] for read, _ in present}
         for read, outs in lines.items():
             edges = edges_between(
                 need.lowest[1], need.highest[1], step=out_step, present=outs, most=2 * levels if len(lines) < 3 else levels
             )
             pairs += [(written if need.family.one_width else read, written) for written in edges]
-        pairs += grid_pairs(need, in_step=in_step, out_step=out_step, levels=levels)
-        middle = [(read, written - out_step // 2) for read, written in grid_pairs(need, in_step=in_step, out_step=out_step, levels=2)]
-        pairs += [pair for pair in middle if pair[1] > 0] if out_step > 1 else []
-        return fitting(need, pairs, block=self.block)[: MOST_PROBES - _HELD_OUT]
+        return fitting(need, pairs, block=self.block)
 
     def _held_out(self, need: Need, *, levels: int) -> list[tuple[int, int]]:
         if need.off_step or levels < 4:

@@ -10,6 +10,7 @@ from edgewise.measure.database import LatencyDatabase, piece_key
 from edgewise.measure.host import DeviceIdentity
 from edgewise.measure.probes import Prober
 from edgewise.measure.sampling import Sample, Schedule, measure_interleaved
+from edgewise.measure.session import Session
 
 PROBE_SCHEDULE = Schedule(warmup=2, repeats=6, min_seconds=0.012, max_seconds=0.05, stable_ratio=0.02)
 """How long one kernel call is timed; calls are timed in chunks, interleaved."""
@@ -60,8 +61,10 @@ class PriceBook:
         return {work: self._known[work, footprint_bytes] for work in asked}
 
     def _time(self, workloads: Sequence[Workload], footprint_bytes: int) -> None:
-        sessions = [self._prober.load(work, footprint_bytes=footprint_bytes) for work in workloads]
+        sessions: list[Session] = []
         try:
+            for work in workloads:
+                sessions.append(self._prober.load(work, footprint_bytes=footprint_bytes))  # noqa: PERF401
             samples = measure_interleaved(sessions, PROBE_SCHEDULE)
         finally:
             for session in sessions:

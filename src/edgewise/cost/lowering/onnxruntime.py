@@ -173,9 +173,9 @@ class _Layouts:
 def _scaling(group: Group, widths: Mapping[str, int], activation: str) -> Workload:
     """A blocked batch norm by itself: ONNX Runtime makes a depthwise convolution of one position of it."""
     call = group_workload(group, widths, kernel="nchwc")
-    ones = (1,) * len(call.in_hw)
-    shape = {"window": ones, "stride": ones, "padding": (0,) * len(ones), "dilation": ones}
-    return replace(call, op="conv2d", groups=0, activation=activation, bias=True, **shape)
+    one = (1,) * len(call.in_hw)
+    none = (0,) * len(call.in_hw)
+    return replace(call, op="conv2d", groups=0, window=one, stride=one, padding=none, dilation=one, activation=activation, bias=True)
 
 
 def _reorder(layer: LayerSpec, widths: Mapping[str, int], kernel: str) -> Workload:

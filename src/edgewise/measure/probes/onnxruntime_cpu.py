@@ -37,10 +37,13 @@ _SIMPLE = {
     "sigmoid": "Sigmoid",
     "tanh": "Tanh",
     "hardswish": "HardSwish",
+    "leaky_relu": "LeakyRelu",
+    "gelu": "Gelu",
     "elu": "Elu",
     "mish": "Mish",
     "softplus": "Softplus",
 }
+_TWO_SIDED = {"add": "Add", "mul": "Mul", "sub": "Sub", "div": "Div"}
 _EMPTY_COPIES = 48
 
 
@@ -224,17 +227,19 @@ class _NodeWriter:
         work, result, name = self._work, [f"y{copy}"], f"op{copy}"
         blocked = work.kernel == "blocked"
         domain = _NCHWC if blocked else ""
-        hw = work.in_hw
+        # A product with one value a channel may name that one first.
+        hw = work.out_hw if work.op in _TWO_SIDED else work.in_hw
         feed = self._feed("x", self._width(work.in_channels, blocked=blocked), hw)
         if work.op in ("max_pool2d", "avg_pool2d"):
             kind = "MaxPool" if work.op == "max_pool2d" else "AveragePool"
             window = {"kernel_shape": list(work.window), "strides": list(work.stride), "pads": list(work.padding) * 2}
             return helper.make_node(kind, [feed], result, name=name, domain=domain, **window)
         if work.op in ("mean", "adaptive_avg_pool2d") and len(hw) == 2:
-            return helper.make_node("GlobalAveragePool", [feed], result, name=name, domain=domain)
-        if work.op in ("add", "mul", "sub", "div"):
+            axes = self._constant(f"a{copy}", np.array([2, 3]))
+            return helper.make_node("ReduceMean", [feed, axes], result, name=name)
+        if work.op in _TWO_SIDED:
             other = self._feed("z", self._width(work.in_channels, blocked=blocked), hw)
-            return helper.make_node({"add": "Add", "mul": "Mul", "sub": "Sub", "div": "Div"}[work.op], [feed, other], result, name=name)
+            return helper.make_node(_TWO_SIDED[work.op], [feed, other], result, name=name)
         if work.op == "batch_norm":
             values = [self._constant(f"n{copy}_{part}", np.ones(self.feeds[feed].shape[1], np.float32)) for part in range(4)]
             return helper.make_node("BatchNormalization", [feed, *values], result, name=name)
