@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from edgewise.measure.sampling import Schedule
+from recipes.known_device import KnownDevice
 
 FACTORY = """
 from torch import nn
@@ -28,3 +29,11 @@ def tiny(tmp_path: Path) -> str:
     path = tmp_path / "mine.py"
     path.write_text(FACTORY)
     return f"{path}:tiny"
+
+
+@pytest.fixture
+def known_device(monkeypatch: pytest.MonkeyPatch) -> KnownDevice:
+    """Nothing is timed: latencies follow a formula, and every fit is the same every time."""
+    device = KnownDevice()
+    device.install(monkeypatch)
+    return device

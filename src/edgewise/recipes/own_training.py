@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import torch
 from torch import nn
 from torch.nn import functional
 
@@ -94,7 +95,8 @@ class OwnCourse:
         evaluate = self._training.evaluate
         if evaluate is None:
             return trained
-        before, after = float(evaluate(original.model)), float(evaluate(trained.model))
+        with torch.no_grad():
+            before, after = float(evaluate(original.model)), float(evaluate(trained.model))
         return replace(trained, score_before=before, score=after)
 
 

@@ -139,8 +139,11 @@ def write_run(folder: Path, model: nn.Module, *, record: ModelRecord, result: Ma
         result: JSON values for ``result.json``.
 
     Raises:
+        UsageError: The model was made in Python, and no file says how.
         StorageError: The disk is full or not writable.
     """
+    if record.source.kind == "memory":
+        raise UsageError(f"{record.source.name} lives in memory only, so no run folder can build it again; save its weights, or export it")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # Without its spec a folder counts as unfinished, so this comes first and the spec last.
