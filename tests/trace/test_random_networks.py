@@ -63,12 +63,13 @@ def test_surgery_is_exact_on_random_networks(data: st.DataObject, n_blocks: int,
             tensor.copy_(torch.randn(tensor.shape, generator=generator, dtype=torch.float64) * 0.5)
     images = torch.randn(1, 3, 6, 6, generator=generator, dtype=torch.float64)
     traced = trace(model, (images,))
-    assert all(tie.growable for tie in traced.net.ties if tie.name != "head")
+    # Where one unit is all there is, copies of it in two halves cannot be told from a run: growing it is left alone.
+    assert all(tie.free and (tie.growable or tie.width == 1) for tie in traced.net.ties[:-1])
     rng = np.random.default_rng(seed)
     plans = []
     for tie in traced.net.ties[:-1]:
         keep = rng.choice(tie.width, size=int(rng.integers(1, tie.width + 1)), replace=False)
-        plans.append(TiePlan(tie=tie.name, keep=tuple(sorted(keep.tolist())), grow=int(rng.integers(0, 3))))
+        plans.append(TiePlan(tie=tie.name, keep=tuple(sorted(keep.tolist())), grow=int(rng.integers(0, 3)) if tie.growable else 0))
     plan = WidthPlan(ties=tuple(plans))
     silent = silenced(model, Trial(plan=plan, grows=True, exact=True), traced)
     with torch.no_grad():

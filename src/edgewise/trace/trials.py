@@ -146,14 +146,16 @@ def silenced(model: nn.Module, trial: Trial, traced: Traced) -> dict[str, Tensor
     return zeroed
 
 
-def hollow(model: nn.Module, inputs: Sequence[Tensor]) -> nn.Module | None:
-    """A copy without values, which runs in no time and still fails where shapes are wrong; None if it cannot run."""
+def hollow(model: nn.Module, record: Record) -> nn.Module | None:
+    """A copy without values, which runs in no time and still fails where shapes are wrong; None if it runs otherwise than it did."""
     empty: dict[int, Any] = {}
     for tensor in [*model.parameters(), *model.buffers()]:
         meta = tensor.detach().to("meta")
         empty[id(tensor)] = nn.Parameter(meta, requires_grad=tensor.requires_grad) if isinstance(tensor, nn.Parameter) else meta
     copied = copy.deepcopy(model, empty)
-    return copied if run_recorded(copied, _emptied(inputs)).error is None else None
+    again = run_recorded(copied, _emptied(record.inputs))
+    names = [[step.name for step in _comparable(steps)] for steps in (again.steps, record.steps)]
+    return copied if again.error is None and names[0] == names[1] else None
 
 
 def _emptied(inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -216,7 +218,7 @@ def _locate_error(changed: Record, *, trial: Trial, traced: Traced, findings: Fi
 
 def _comparable(steps: Sequence[Step]) -> list[Step]:
     """Steps that neither vanish when they have nothing to do, as padding by zero channels may, nor only make constants."""
-    return [step for step in steps if step.name != "pad" and step.name not in SAME_VALUE and step.inputs]
+    return [step for step in steps if step.inputs and step.name not in SAME_VALUE and step.name not in ("pad", "fill", "zero")]
 
 
 def _first_wrong_shape(changed: Record, *, trial: Trial, traced: Traced, findings: Findings) -> Failure | None:

@@ -56,7 +56,7 @@ def settle(model: nn.Module, *, build: Build, assemble: Callable[[Findings], Tra
     findings = build(choices)
     record = findings.record
     repair = _Repair(record=record, kinds={name: type(module).__name__ for name, module in model.named_modules()}, build=build)
-    empty = hollow(model, record.inputs)
+    empty: nn.Module | None = None
     subject: nn.Module | None = None
     for round_number in range(MAX_ROUNDS):
         traced = assemble(findings)
@@ -73,6 +73,8 @@ def settle(model: nn.Module, *, build: Build, assemble: Callable[[Findings], Tra
             failure = _first(judge(subject, trial=trial, traced=traced, findings=findings) for trial in trials)
         if failure is None:
             return traced
+        # Most networks never come here, and torch takes seconds to load what computes shapes without values.
+        empty = hollow(model, record) if round_number == 0 else empty
         choices = _repaired(choices, failure, present=_freedom(findings), repair=repair)
         findings = build(choices)
     reason = "trial surgery did not succeed with any choice of widths"
