@@ -28,7 +28,8 @@ def test_a_small_demo_on_a_real_runtime(tmp_path: Path, brief_timing, monkeypatc
     status = main(["demo", "--smoke", "--out", str(run), "--db", str(tmp_path / "db.sqlite"), "--json", str(tmp_path / "demo.json")])
     shown = capsys.readouterr()
     assert status == 0, shown.err
-    assert "the time" in shown.out and str(run / "report.html") in shown.out.splitlines()[-1]
+    last = shown.out.splitlines()[-1]
+    assert "digits-cnn takes" in last and "before" in last and last.endswith(f"open {run / 'report.html'}")
     value = json.loads((tmp_path / "demo.json").read_text())
     assert value["profile"]["probes"] > 0 and value["result"]["min_s"] > 0
     assert value["result"]["accuracy"] is not None and value["baseline"]["accuracy"] is not None

@@ -299,7 +299,7 @@ def demo(
         from edgewise.recipes.demo import run_demo
 
         result = run_demo(request, progress=progress)
-    show(result, render=render.fit, path=json)
+    show(result, render=render.demo, path=json)
 
 
 def _share(text: str | None, *, flag: str) -> float | None:

@@ -57,6 +57,18 @@ def fit(value: Value) -> object:
     return Group(fit_summary(from_json(value)), *places)
 
 
+def demo(value: Value) -> object:
+    """What a fit shows, and at the end what was achieved and where to look."""
+    from rich.console import Group
+
+    before, after = value["baseline"], value["result"]
+    achieved = (
+        f"{value['model']} takes {after['min_s'] / before['min_s']:.2f}x of its time and is right on {after['accuracy']:.1%} "
+        f"of the test images ({before['accuracy']:.1%} before): open {value['report']}"
+    )
+    return Group(fit(value), "", achieved)  # type: ignore[arg-type]
+
+
 def bench(value: Value) -> object:
     """One row for each model and device; with ``--why`` also the reason for each layer."""
     from rich.console import Group
