@@ -47,6 +47,7 @@ class _Scene:
     grouping: Grouping
     tie_names: Sequence[str]
     numbers: Mapping[str, int]
+    naming: _Naming
 
     def dim(self, value: Value, shape: Sequence[int]) -> Dim:
         if isinstance(value, Channels):
@@ -98,8 +99,8 @@ def make_layers(
 ) -> tuple[LayerSpec, ...]:
     """All layers in running order, the inputs first."""
     numbers = {name: tensor.numel() for name, tensor in model.named_parameters()}
-    scene = _Scene(model=model, analysis=analysis, grouping=grouping, tie_names=tie_names, numbers=numbers)
     naming = _Naming()
+    scene = _Scene(model=model, analysis=analysis, grouping=grouping, tie_names=tie_names, numbers=numbers, naming=naming)
     layers = []
     for place, (tensor, value) in enumerate(zip(record.inputs, analysis.network_inputs, strict=True)):
         layers.append(_input_layer(scene, tensor, value, "input" if place == 0 else f"input_{place + 1}"))
@@ -112,7 +113,7 @@ def make_layers(
             continue
         readers = tuple(naming.made_by[id(tensor)] for tensor in step.inputs if id(tensor) in naming.made_by)
         for piece, name in enumerate(given):
-            layers.append(_layer(scene, step, reading=reading, piece=piece, name=name, naming=naming, readers=readers))
+            layers.append(_layer(scene, step, reading=reading, piece=piece, name=name, readers=readers))
             naming.made_by[id(step.outputs[piece])] = name
     return tuple(layers)
 
@@ -165,7 +166,7 @@ def _input_layer(scene: _Scene, tensor: Tensor, value: Value, name: str) -> Laye
     return LayerSpec(name=name, op="input", out_dim=dim, in_channels=0, out_channels=width, out_hw=_positions(tensor, value))
 
 
-def _layer(scene: _Scene, step: Step, *, reading: Reading, piece: int, name: str, naming: _Naming, readers: tuple[str, ...]) -> LayerSpec:
+def _layer(scene: _Scene, step: Step, *, reading: Reading, piece: int, name: str, readers: tuple[str, ...]) -> LayerSpec:
     op = _op_of(step, reading)
     place = next((place for place, value in enumerate(reading.inputs) if not isinstance(value, FromParameters)), 0)
     source = step.inputs[place] if step.inputs else None
@@ -178,7 +179,7 @@ def _layer(scene: _Scene, step: Step, *, reading: Reading, piece: int, name: str
     spatial = {name: _spatial(step, name, step.arguments.get("weight")) for name in _SPATIAL_ARGUMENTS}
     groups = int(step.arguments.get("groups", 1)) if op in CONV_OPS else 1
     in_channels, out_channels = in_dim.width(widths), out_dim.width(widths)
-    weights = _Parameters.of(scene, step, reading=reading, naming=naming, name=name, op=op, piece=piece)
+    weights = _Parameters() if piece else _Parameters.of(scene, step, reading=reading, name=name, op=op)
     return LayerSpec(
         name=name,
         op=op,
@@ -223,9 +224,8 @@ class _Parameters:
     shares: str | None = None
 
     @staticmethod
-    def of(scene: _Scene, step: Step, *, reading: Reading, naming: _Naming, name: str, op: str, piece: int) -> "_Parameters":
-        if piece:
-            return _Parameters()
+    def of(scene: _Scene, step: Step, *, reading: Reading, name: str, op: str) -> "_Parameters":
+        naming = scene.naming
         weight = step.arguments.get("weight", step.arguments.get("mat2", step.arguments.get("other")))
         bias, per_channel, fixed, shares = False, 0, 0, None
         out = step.outputs[0]
