@@ -10,8 +10,6 @@ export PYTHONNOUSERSITE = 1
 PYTHONS = $(PYTHON) python3 python3.11 python3.12 python3.13 python3.14
 RECENT = import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))
 IN_VENV = .venv/bin/python -m
-# One thread each for two test processes on two cores; more would only fight.
-TEST_PROCESSES = 2
 
 .PHONY: help venv demo test lint format types imports tests clean
 
@@ -60,7 +58,7 @@ imports: venv
 	.venv/bin/python -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
 
 tests: venv
-	OMP_NUM_THREADS=1 $(IN_VENV) pytest -n $(TEST_PROCESSES) --dist loadfile --cov --cov-report=term -q
+	OMP_NUM_THREADS=1 $(IN_VENV) pytest -q
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
