@@ -21,7 +21,7 @@ from edgewise.measure.runtimes import Runtime
 from edgewise.measure.sampling import Schedule, measure_interleaved
 from edgewise.trace import trace
 
-_CONSTANTS = "overheads-2"
+_CONSTANTS = "overheads-3"
 _MOST_JITTER = 1.05
 _SCHEDULE = Schedule(warmup=3, repeats=25, min_seconds=0.15, max_seconds=0.6, stable_ratio=0.01)
 

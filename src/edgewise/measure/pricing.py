@@ -15,6 +15,8 @@ from edgewise.measure.session import Session
 PROBE_SCHEDULE = Schedule(warmup=2, repeats=6, min_seconds=0.012, max_seconds=0.05, stable_ratio=0.02)
 """How long one kernel call is timed; calls are timed in chunks, interleaved."""
 _CHUNK = 6
+_PROBE_VERSION = 2
+"""Raised when a call is timed otherwise than before, so that old timings are not used again."""
 _SMALLEST, _LARGEST = 18, 25
 
 
@@ -88,4 +90,4 @@ def footprint_of(weight_bytes: int) -> int:
 
 
 def _key(workload: Workload, footprint_bytes: int) -> str:
-    return piece_key({"kernel_call": json.loads(workload.key()), "footprint_bytes": footprint_bytes})
+    return piece_key({"probe": _PROBE_VERSION, "kernel_call": json.loads(workload.key()), "footprint_bytes": footprint_bytes})

@@ -17,7 +17,9 @@ from edgewise.measure.session import clock_s
 from edgewise.measure.settings import RuntimeSettings
 
 _WARM, _COUNTED = 3, 6
-_CUTS = frozenset({"Slice", "StridedSlice", "Reorder", "Parameter", "Result", "Input", "Output", "Sigmoid", "Multiply"})
+_CUTS = frozenset({"Slice", "StridedSlice", "Reorder", "Parameter", "Result", "Input", "Output"})
+_ADDENDS = frozenset({"Subgraph", "Multiply"})
+"""What makes an addend for each copy of a layer with a shortcut."""
 
 
 class _ProbeSession:
@@ -53,23 +55,23 @@ class OpenVinoProber:
         request = self._runtime.compile(model, counters=True).create_infer_request()
         for place, port in enumerate(model.inputs):
             request.set_input_tensor(place, openvino.Tensor(self._pool.take(*port.shape)))
-        return _ProbeSession(request, copies=copies, other_s=_other_s(request))
+        return _ProbeSession(request, copies=copies, other_s=_other_s(request, _CUTS | _ADDENDS if workload.adds else _CUTS))
 
 
-def _other_s(request: openvino.InferRequest) -> float:
+def _other_s(request: openvino.InferRequest, kinds: frozenset[str]) -> float:
     """Seconds in nodes that are not the layer, once warm (the counters are averages since the first run)."""
     for _ in range(_WARM):
         request.infer(share_outputs=True)
-    early = _counted_s(request)
+    early = _counted_s(request, kinds)
     for _ in range(_COUNTED):
         request.infer(share_outputs=True)
-    late = _counted_s(request)
+    late = _counted_s(request, kinds)
     return max((late * (_WARM + _COUNTED) - early * _WARM) / _COUNTED, 0.0)
 
 
-def _counted_s(request: openvino.InferRequest) -> float:
+def _counted_s(request: openvino.InferRequest, kinds: frozenset[str]) -> float:
     executed = openvino.ProfilingInfo.Status.EXECUTED
-    nodes = [info for info in request.profiling_info if info.status == executed and info.node_type in _CUTS]
+    nodes = [info for info in request.profiling_info if info.status == executed and info.node_type in kinds]
     return float(sum(info.real_time.total_seconds() for info in nodes))
 
 
@@ -93,7 +95,7 @@ class _GraphWriter:
     def _constant(self, *shape: int) -> openvino.Node:
         return ops.constant(self._pool.take(*shape))
 
-    def _copy(self, copy: int) -> openvino.Node:
+    def _copy(self, copy: int) -> openvino.Node | openvino.Output:
         work = self._work
         if work.op.startswith("conv"):
             return self._finished(self._conv(), copy)
@@ -101,7 +103,7 @@ class _GraphWriter:
             fed = self._input("x", self._batch * work.repeats, work.in_channels)
             product = ops.matmul(fed, self._constant(work.out_channels, work.in_channels), False, True)
             return self._finished(ops.add(product, self._constant(1, work.out_channels)), copy)
-        return self._single()
+        return self._single(copy)
 
     def _conv(self) -> openvino.Node:
         work = self._work
@@ -123,13 +125,22 @@ class _GraphWriter:
         if work.adds:
             # An addition fuses only where nobody else reads its other input: each copy makes its own.
             other = self._input("z", self._batch, work.out_channels, *work.out_hw)
-            made = ops.add(made, ops.multiply(other, ops.constant(np.float32(1.0 + copy / 100))))
+            made = ops.add(made, ops.multiply(other, ops.constant(np.float32(1.01 + copy / 100))))
         return _activated(made, work.activation)
 
-    def _single(self) -> openvino.Node:
-        """An operation without weights, or for an unknown one an operation on single values."""
+    def _single(self, copy: int) -> openvino.Node | openvino.Output:
+        """An operation without weights, or for an unknown one an operation on single values.
+
+        Each copy reads inputs of its own: the plug-in merges equal operations on one input.
+        """
         work = self._work
-        fed = self._input("x", self._batch, work.in_channels, *work.in_hw)
+        if work.op == "cat":
+            half = self._input(f"h{copy}", self._batch, max(work.in_channels // 2, 1), *work.in_hw)
+            return ops.concat([half, half], 1)
+        hw = work.out_hw if work.op in _TWO_SIDED else work.in_hw
+        fed = self._input(f"x{copy}", self._batch, work.in_channels, *hw)
+        if work.op in _TWO_SIDED:
+            return _TWO_SIDED[work.op](fed, self._input(f"z{copy}", self._batch, work.in_channels, *hw))
         spatial = list(range(2, 2 + len(work.in_hw)))
         if work.op == "max_pool2d":
             ones = [1] * len(work.window)
@@ -138,19 +149,23 @@ class _GraphWriter:
             return ops.avg_pool(fed, list(work.stride), list(work.padding), list(work.padding), list(work.window), False)
         if work.op in ("mean", "adaptive_avg_pool2d") and spatial:
             return ops.reduce_mean(fed, ops.constant(np.array(spatial)), True)
-        if work.op == "cat":
-            half = self._input("h", self._batch, max(work.in_channels // 2, 1), *work.in_hw)
-            return ops.concat([half, half], 1)
         if work.op in ("softmax", "log_softmax"):
             return ops.softmax(fed, -1)
         return _activated(fed, work.op if work.op in _ACTIVATED else "relu")
 
 
-def _cut(node: openvino.Node) -> openvino.Node:
+def _cut(node: openvino.Node | openvino.Output) -> openvino.Node:
     axes = len(node.shape if isinstance(node, openvino.Output) else node.output(0).shape)
     bounds = [ops.constant(np.full(axes, value)) for value in (0, 1, 1)]
     return ops.slice(node, *bounds)
 
+
+_TWO_SIDED: dict[str, Callable[[openvino.Node, openvino.Node], openvino.Node]] = {
+    "add": lambda left, right: ops.add(left, right),
+    "mul": lambda left, right: ops.multiply(left, right),
+    "sub": lambda left, right: ops.subtract(left, right),
+    "div": lambda left, right: ops.divide(left, right),
+}
 
 _ACTIVATED: dict[str, Callable[[openvino.Node], openvino.Node]] = {
     "relu": lambda node: ops.relu(node),
