@@ -14,7 +14,7 @@ from edgewise.cost.lowering import lowering_for
 from edgewise.cost.lowering.lower import pieces_of
 from edgewise.deploy.onnx_export import onnx_bytes
 from edgewise.ir import NetSpec
-from edgewise.measure.probes.onnxruntime_cpu import native_block
+from edgewise.measure.host import native_block
 from edgewise.measure.runtimes.onnxruntime_cpu import OnnxRuntimeCpu
 from edgewise.measure.settings import RuntimeSettings
 from edgewise.models.catalog import BUILT_IN

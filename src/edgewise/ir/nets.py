@@ -100,6 +100,11 @@ class NetSpec:
         return sum(layer.params for layer in self.layers)
 
     @property
+    def weight_bytes(self) -> int:
+        """Bytes of all weights of convolutions and linear layers in fp32, shared ones once."""
+        return sum(4 * layer.weight_count for layer in self.layers if layer.shares is None)
+
+    @property
     def priced(self) -> tuple[LayerSpec, ...]:
         """Convolutions and linear layers, in running order."""
         return tuple(layer for layer in self.layers if layer.priced)

@@ -15,6 +15,7 @@ from edgewise.cost.lowering import lowering_for
 from edgewise.cost.lowering.lower import pieces_of
 from edgewise.ir import NetSpec
 from edgewise.measure.database import LatencyDatabase
+from edgewise.measure.host import native_block
 from edgewise.measure.overheads import Overheads, fit_overheads
 from edgewise.measure.pricing import PriceBook, footprint_of
 from edgewise.measure.runtimes import Runtime
@@ -67,9 +68,8 @@ def _measure(runtime: Runtime, book: PriceBook, progress: Progress) -> Overheads
 
 
 def _sum_of_calls(net: NetSpec, runtime: Runtime, book: PriceBook) -> tuple[float, int]:
-    weight_bytes = sum(4 * layer.weight_count for layer in net.layers)
-    pieces = pieces_of(lowering_for(runtime.settings.device, net), net.widths)
-    samples = book.samples([piece.workload for piece in pieces], footprint_bytes=footprint_of(weight_bytes))
+    pieces = pieces_of(lowering_for(runtime.settings.device, net, block=native_block()), net.widths)
+    samples = book.samples([piece.workload for piece in pieces], footprint_bytes=footprint_of(net.weight_bytes))
     return sum(samples[piece.workload].min_s for piece in pieces), len(pieces)
 
 

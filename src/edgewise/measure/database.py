@@ -14,7 +14,6 @@ import io
 import json
 import os
 import sqlite3
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -25,6 +24,7 @@ from typing import Any, TypeVar
 import edgewise
 from edgewise._core.errors import DatabaseError, EdgewiseError, StorageError
 from edgewise._core.files import storage_error, write_text
+from edgewise._core.folders import cache_folder
 from edgewise._core.progress import Progress, SilentProgress
 from edgewise.measure import schema
 from edgewise.measure.host import DeviceIdentity, describe_host, load_average
@@ -53,12 +53,7 @@ def default_database_path(environment: Mapping[str, str] | None = None) -> Path:
         >>> default_database_path({"EDGEWISE_HOME": "there"}).as_posix()
         'there/latency.sqlite'
     """
-    known = os.environ if environment is None else environment
-    if known.get("EDGEWISE_HOME"):
-        return Path(known["EDGEWISE_HOME"]) / FILE_NAME
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "edgewise" / FILE_NAME
-    return Path(known.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgewise" / FILE_NAME
+    return cache_folder(environment) / FILE_NAME
 
 
 def piece_key(piece: Mapping[str, Any]) -> str:

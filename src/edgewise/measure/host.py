@@ -12,6 +12,7 @@ from pathlib import Path
 
 from edgewise.measure.settings import RuntimeSettings
 
+_CPUINFO = Path("/proc/cpuinfo")
 _RECORDED_PACKAGES = ("edgewise", "numpy", "onnx", "onnxruntime", "openvino", "torch")
 _BASE_ISA = {"avx512f": "avx512", "avx2": "avx2", "avx": "avx", "sse4_2": "sse4.2", "sve": "sve", "asimd": "neon", "neon": "neon"}
 _EXTRA_ISA = {"avx512_vnni": "vnni", "avx_vnni": "vnni", "avx512_bf16": "bf16", "bf16": "bf16", "amx_tile": "amx", "i8mm": "i8mm"}
@@ -60,7 +61,7 @@ class DeviceIdentity:
 
 def describe_host() -> Host:
     """The machine that this process runs on."""
-    cpuinfo = _read(Path("/proc/cpuinfo"))
+    cpuinfo = _read(_CPUINFO)
     return Host(
         cpu=cpu_model(cpuinfo) or _cpu_model_elsewhere(),
         isa=instruction_set(cpu_flags(cpuinfo)) or platform.machine(),
@@ -74,7 +75,7 @@ def describe_host() -> Host:
 
 def cpu_identity(settings: RuntimeSettings, *, runtime: str, version: str) -> DeviceIdentity:
     """The identity of a runtime on this machine's processor."""
-    cpuinfo = _read(Path("/proc/cpuinfo"))
+    cpuinfo = _read(_CPUINFO)
     return DeviceIdentity(
         device=settings.device,
         cpu=cpu_model(cpuinfo) or _cpu_model_elsewhere(),
@@ -85,6 +86,11 @@ def cpu_identity(settings: RuntimeSettings, *, runtime: str, version: str) -> De
         precision=settings.precision,
         batch=settings.batch,
     )
+
+
+def native_block() -> int:
+    """Channels in a block of ONNX Runtime's NCHWc layout on this processor: 16 with AVX-512, else 8."""
+    return 16 if instruction_set(cpu_flags(_read(_CPUINFO))).startswith("avx512") else 8
 
 
 def usable_cores() -> int:

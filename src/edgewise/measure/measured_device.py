@@ -4,8 +4,6 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from edgewise._core.errors import UnknownLayerError
 from edgewise._core.progress import Progress, SilentProgress
 from edgewise._core.rng import make_rng
@@ -16,6 +14,7 @@ from edgewise.cost.needs import Need, at, edges_between, fitting, grid_pairs, ne
 from edgewise.cost.steps import Step, find_step
 from edgewise.cost.surface import LatencySurface, Timing, fit_surface, held_out_error
 from edgewise.ir import NetSpec
+from edgewise.measure.host import native_block
 from edgewise.measure.overheads import NO_OVERHEADS, Overheads
 from edgewise.measure.pricing import PriceBook, footprint_of
 from edgewise.measure.settings import RuntimeSettings
@@ -212,8 +211,8 @@ class MeasuredDevice:
 
 def device_for(net: NetSpec, settings: RuntimeSettings, book: PriceBook, *, overheads: Overheads = NO_OVERHEADS) -> MeasuredDevice:
     """A device ready to learn a network: the footprint is that of the network's weights, halfway through the widths it may take."""
-    weight_bytes = sum(4 * layer.weight_count for layer in net.layers if layer.shares is None)
-    return MeasuredDevice(settings=settings, book=book, footprint_bytes=footprint_of(weight_bytes // 2), overheads=overheads)
+    footprint_bytes = footprint_of(net.weight_bytes // 2)
+    return MeasuredDevice(settings=settings, book=book, footprint_bytes=footprint_bytes, overheads=overheads, block=native_block())
 
 
 def _as_timings(timings: Mapping[tuple[int, int], float]) -> list[Timing]:
@@ -222,4 +221,4 @@ def _as_timings(timings: Mapping[tuple[int, int], float]) -> list[Timing]:
 
 def relative_error(predicted_s: float, measured_s: float) -> float:
     """``|predicted - measured| / measured``."""
-    return math.inf if measured_s <= 0 else float(np.abs(predicted_s - measured_s) / measured_s)
+    return math.inf if measured_s <= 0 else abs(predicted_s - measured_s) / measured_s

@@ -41,11 +41,6 @@ def check_name(zoo: str, name: str) -> None:
         raise _unknown(zoo, name, library.models.list_models())
 
 
-def zoo_version(zoo: str) -> str:
-    """The version of timm or torchvision that is installed."""
-    return str(_library(zoo).__version__)
-
-
 def build_timm(name: str, *, pretrained: bool) -> nn.Module:
     """The timm model of this name.
 

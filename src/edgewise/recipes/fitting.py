@@ -13,8 +13,9 @@ from edgewise._core.units import format_seconds
 from edgewise.ir import NetSpec, WidthPlan
 from edgewise.measure.database import LatencyDatabase
 from edgewise.measure.sampling import Sample
-from edgewise.recipes.profile import DEFAULT_FLOOR, Profiled, candidates_of
+from edgewise.recipes.profile import Profiled, candidates_of
 from edgewise.recipes.requests import FitRequest
+from edgewise.recipes.staircases import DEFAULT_FLOOR
 from edgewise.recipes.timing import TimingJob, time_together
 from edgewise.recipes.training import Lessons
 from edgewise.recipes.worth import importance_worth

@@ -7,8 +7,8 @@ from typing import Any
 
 from edgewise._core.errors import UnknownLayerError, UsageError
 from edgewise._core.progress import Progress, SilentProgress
-from edgewise.cost.lowering import Group, Lowering
-from edgewise.cost.needs import edges_between, highest_width, width_range
+from edgewise.cost.lowering import Lowering
+from edgewise.cost.needs import highest_width
 from edgewise.ir import NetSpec
 from edgewise.measure.calibration import overheads_of
 from edgewise.measure.database import LatencyDatabase
@@ -20,48 +20,15 @@ from edgewise.measure.sampling import Sample
 from edgewise.recipes.records import LoadedModel
 from edgewise.recipes.requests import DeviceRequest, ProfileRequest
 from edgewise.recipes.runs import load_request
+from edgewise.recipes.staircases import DEFAULT_FLOOR, StaircaseRow, staircase_rows, step_of_tie
 from edgewise.recipes.timing import TimingJob, runtime_settings, time_together
+from edgewise.report.data import DISAGREEMENT_RATIO
 from edgewise.trace import Traced, trace
-from edgewise.widths.candidates import envelope, right_edges, thin
+from edgewise.widths.candidates import right_edges, thin
 from edgewise.widths.tables import Pricing, Structure, TableBuilder, structure_of
 
-DEFAULT_FLOOR = 0.25
-"""Smallest share of the present width that a profile looks at."""
-DISAGREEMENT = 0.10
-"""Relative difference of prediction and measurement from which a warning is given."""
 _FEW_LAYERS = 30
 """Up to so many distinct layers each gets the full set of probes."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StaircaseRow:
-    """Latency of one fused layer over its output width, its input width held.
-
-    Attributes:
-        name: First convolution of the fused group.
-        tie: The tie that its output width is known by.
-        in_width: Input width held.
-        widths: Output widths, ascending.
-        latency_s: Monotone envelope of the medians.
-        latency_raw_s: Medians as timed.
-        candidates: Widths of the layer at its tie's candidates.
-        candidates_of: The tie.
-    """
-
-    name: str
-    tie: str
-    in_width: int
-    widths: tuple[int, ...]
-    latency_s: tuple[float, ...]
-    latency_raw_s: tuple[float, ...]
-    candidates: tuple[int, ...]
-    candidates_of: str
-
-    def to_json(self) -> dict[str, Any]:
-        """The row as JSON values."""
-        fields = ("name", "tie", "in_width", "widths", "latency_s", "latency_raw_s", "candidates", "candidates_of")
-        values = {name: getattr(self, name) for name in fields}
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +41,6 @@ class Profiled:
         runtime: The runtime that measures.
         device: Prices of its pieces at any widths.
         structure: Its ties as variables.
-        builder: Makes width problems.
         candidates: Candidate widths of each variable.
         rows: Staircases.
         sample: The whole network, measured.
@@ -176,7 +142,7 @@ def profile_model(loaded: LoadedModel, request: ProfileRequest, *, database: Lat
     device.learn(net, floor=floor, progress=progress, levels=_levels(device.lowering(net)))
     structure = structure_of(net, chosen)
     candidates = candidates_of(device, net, structure, floor=floor)
-    rows = _rows(device, net, structure, candidates)
+    rows = staircase_rows(device, net, structure, candidates)
     (sample,) = time_together([TimingJob(loaded=loaded, runtime=runtime)], database=database, progress=progress)
     predicted_s = device.predict_s(net)
     return Profiled(
@@ -257,7 +223,7 @@ def candidates_of(
         low = max(1, round(present * floor))
         times = structure.dims[name].times(name) if name in structure.plain else 1
         offset = structure.dims[name].width({**net.widths, name: 0}) if name in structure.plain else 0
-        step = _step(device, pricing.lowering, net, name)
+        step = step_of_tie(device, pricing.lowering, net, name)
         high = highest_width(present, step=max(step, 1)) if tie.growable else present
         edges = right_edges(low, high, step=step, times=times, offset=offset)
         if all_edges:
@@ -277,16 +243,6 @@ def _touched_s(pricing: Pricing, builder: TableBuilder, name: str, width: int) -
     return max(sum(pricing.group_s(group, widths) for group in touched), 1e-9)
 
 
-def _step(device: MeasuredDevice, lowering: Lowering, net: NetSpec, tie: str) -> int:
-    """Step of the layers that write a tie: the largest, since smaller ones divide it on every device known."""
-    aligned = {one.name: max(16, 16 * round(one.width / 16)) if one.free and one.growable else one.width for one in net.ties}
-    steps = [1]
-    for group in lowering.groups:
-        if group.head.priced and tie in group.last.out_dim.ties:
-            steps += [device.step_of(call.family) for call in lowering.workloads(group, aligned)[:1]]
-    return max(steps)
-
-
 def _levels(lowering: Lowering) -> int:
     distinct = {
         (group.head.op, group.head.in_hw, group.head.kernel, group.head.stride, group.head.in_channels, group.head.out_channels)
@@ -296,46 +252,10 @@ def _levels(lowering: Lowering) -> int:
     return 4 if len(distinct) <= _FEW_LAYERS else 3
 
 
-def _rows(
-    device: MeasuredDevice, net: NetSpec, structure: Structure, candidates: Mapping[str, tuple[int, ...]]
-) -> tuple[StaircaseRow, ...]:
-    lowering = device.lowering(net)
-    rows = []
-    for group in lowering.groups:
-        own = net.own_tie(group.head)
-        if group.head.priced and own is not None and own in candidates:
-            rows.append(_row(device, net, structure, group, own, candidates[own]))
-    return tuple(rows)
-
-
-def _row(device: MeasuredDevice, net: NetSpec, structure: Structure, group: Group, own: str, candidates: tuple[int, ...]) -> StaircaseRow:
-    lowering = device.lowering(net)
-    times, fixed = (group.head.out_dim.times(own), group.head.out_dim.width({**net.widths, own: 0})) if own in structure.plain else (1, 0)
-    layer_widths = tuple(times * width + fixed for width in candidates)
-    call = lowering.workloads(group, net.widths)[0]
-    (low, high) = width_range(group.head.out_dim, net, floor=DEFAULT_FLOOR)
-    step = max(_step(device, lowering, net, own), 1)
-    line = edges_between(low, high, step=step, present=[group.head.out_channels]) if step > 1 else []
-    widths = sorted({*line, *layer_widths, group.head.out_channels})
-    calls = {width: call.with_widths(width if call.one_width else call.in_channels, width) for width in widths}
-    samples = device.book.samples(calls.values(), footprint_bytes=device.footprint_bytes)
-    raw = [samples[calls[width]].latency_s for width in widths]
-    return StaircaseRow(
-        name=group.head.name,
-        tie=own,
-        in_width=group.head.in_channels,
-        widths=tuple(widths),
-        latency_s=tuple(envelope(raw)),
-        latency_raw_s=tuple(raw),
-        candidates=layer_widths,
-        candidates_of=own,
-    )
-
-
 def _warnings(predicted_s: float, sample: Sample, structure: Structure, progress: Progress) -> tuple[str, ...]:
     warnings = []
     error = relative_error(predicted_s, sample.latency_s)
-    if error > DISAGREEMENT:
+    if error > DISAGREEMENT_RATIO:
         warnings.append(
             f"predicted {predicted_s * 1e3:.3g} ms but measured {sample.latency_s * 1e3:.3g} ms ({error:.0%} apart): "
             "trust the measurement; `fit` corrects for it"

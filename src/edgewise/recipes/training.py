@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from edgewise._core.errors import DataError
 from edgewise._core.progress import Progress
+from edgewise.models.shapes import format_input_shape
 from edgewise.models.weights import load_weights, save_weights
 from edgewise.recipes.records import LoadedModel
 from edgewise.recipes.requests import DataRequest, FitRequest
@@ -185,7 +186,7 @@ def open_training(request: DataRequest | None, loaded: LoadedModel, *, progress:
     spec = DataSpec(text=request.data, mean=request.mean, std=request.std, seed=request.seed, image_size=side if side > 64 else None)
     data = open_data(spec, progress=progress)
     if tuple(data.input_shape) != tuple(loaded.input_shape):
-        shapes = " against ".join("x".join(map(str, shape)) for shape in (data.input_shape, loaded.input_shape))
+        shapes = " against ".join(format_input_shape(shape) for shape in (data.input_shape, loaded.input_shape))
         raise DataError(f"--data {request.data} has images that {loaded.name} does not read: {shapes}; pass the model's --input to match")
     _check_classes(request, loaded, data, progress=progress)
     return data

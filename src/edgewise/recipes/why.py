@@ -16,6 +16,7 @@ from edgewise.cost.lowering import lowering_for
 from edgewise.cost.lowering.lower import pieces_of
 from edgewise.ir import NetSpec
 from edgewise.measure.database import LatencyDatabase
+from edgewise.measure.host import native_block
 from edgewise.measure.pricing import PriceBook, footprint_of
 from edgewise.measure.probes import open_prober
 from edgewise.measure.runtimes import Runtime
@@ -112,8 +113,8 @@ def explain(
     book = PriceBook(prober=open_prober(runtime.settings), identity=runtime.identity(), database=database, progress=watcher)
     sides = []
     for net in (before, after):
-        footprint = footprint_of(sum(4 * layer.weight_count for layer in net.layers if layer.shares is None))
-        pieces = pieces_of(lowering_for(runtime.settings.device, net), net.widths)
+        footprint = footprint_of(net.weight_bytes)
+        pieces = pieces_of(lowering_for(runtime.settings.device, net, block=native_block()), net.widths)
         watcher.start(f"timing the layers of {net.name}", len({piece.workload for piece in pieces}))
         sides.append(costs(pieces, _timer(book, footprint)))
     watcher.start("asking why", 0)

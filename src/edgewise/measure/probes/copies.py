@@ -4,6 +4,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from edgewise.cost import Workload
+from edgewise.measure.session import Session
 
 _FEWEST, _MOST = 6, 24
 _LONGEST_MACS = 400_000_000
@@ -29,6 +30,31 @@ def copy_count(workload: Workload, *, footprint_bytes: int, batch: int) -> int:
     # More copies of a heavy layer than the network holds weights would lie further away than they do there.
     fewest = 2 if workload.weight_bytes > _HEAVY_BYTES else _FEWEST
     return int(min(max(min(wanted, _MOST), fewest), max(affordable, 2)))
+
+
+class CopiesSession:
+    """Times one call: a graph of copies, less what in it is not the call, over the copies.
+
+    Args:
+        session: The graph, loaded.
+        copies: Copies of the call in it.
+        other_s: Seconds of the graph that are not the call.
+    """
+
+    def __init__(self, session: Session, *, copies: int, other_s: float) -> None:
+        self._session, self._copies, self._other_s = session, copies, other_s
+
+    def run(self) -> None:
+        """All copies once."""
+        self._session.run()
+
+    def time_once_s(self) -> float:
+        """Seconds of one call, never below a nanosecond."""
+        return max(self._session.time_once_s() - self._other_s, 1e-9 * self._copies) / self._copies
+
+    def close(self) -> None:
+        """Frees the graph."""
+        self._session.close()
 
 
 class WeightPool:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from edgewise.cost import Workload
-from edgewise.measure.probes.copies import copy_count
+from edgewise.measure.probes.copies import CopiesSession, copy_count
 from edgewise.measure.runtimes import open_runtime
 from edgewise.measure.session import Session
 from edgewise.measure.settings import RuntimeSettings
@@ -32,23 +32,6 @@ _ACTIVATIONS: dict[str, type[nn.Module]] = {
 }
 
 
-class _ProbeSession:
-    """Times one call: a network of copies less an empty one, over the copies."""
-
-    def __init__(self, session: Session, *, copies: int, other_s: float) -> None:
-        self._session, self._copies, self._other_s = session, copies, other_s
-
-    def run(self) -> None:
-        self._session.run()
-
-    def time_once_s(self) -> float:
-        """Seconds of one call, never below a nanosecond."""
-        return max(self._session.time_once_s() - self._other_s, 1e-9 * self._copies) / self._copies
-
-    def close(self) -> None:
-        self._session.close()
-
-
 class ModuleProber:
     """Builds small networks and times them in any runtime."""
 
@@ -65,7 +48,7 @@ class ModuleProber:
             network = _Copies(workload, copies).eval()
             inputs = _inputs(workload)
         session = self._runtime.load_module(network, inputs)
-        return _ProbeSession(session, copies=copies, other_s=self._empty_s(inputs))
+        return CopiesSession(session, copies=copies, other_s=self._empty_s(inputs))
 
     def _empty_s(self, inputs: tuple[Tensor, ...]) -> float:
         shape = tuple(inputs[0].shape)

@@ -14,7 +14,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgewise._core.errors import DeviceError
 from edgewise.cost import Workload
-from edgewise.measure.probes.copies import WeightPool, copy_count
+from edgewise.measure.host import native_block
+from edgewise.measure.probes.copies import CopiesSession, WeightPool, copy_count
 from edgewise.measure.runtimes.onnxruntime_cpu import OnnxRuntimeSession
 from edgewise.measure.session import clock_s
 from edgewise.measure.settings import RuntimeSettings
@@ -47,23 +48,6 @@ _TWO_SIDED = {"add": "Add", "mul": "Mul", "sub": "Sub", "div": "Div"}
 _EMPTY_COPIES = 48
 
 
-class _ProbeSession:
-    """Times one call: the graph's time less what is not the call, over the copies."""
-
-    def __init__(self, session: OnnxRuntimeSession, *, copies: int, other_s: float) -> None:
-        self._session, self._copies, self._other_s = session, copies, other_s
-
-    def run(self) -> None:
-        self._session.run()
-
-    def time_once_s(self) -> float:
-        """Seconds of one call, never below a nanosecond."""
-        return max(clock_s(self._session.run) - self._other_s, 1e-9 * self._copies) / self._copies
-
-    def close(self) -> None:
-        self._session.close()
-
-
 class OnnxRuntimeProber:
     """Builds probe graphs for ONNX Runtime's CPU provider."""
 
@@ -73,14 +57,14 @@ class OnnxRuntimeProber:
         self._pool = WeightPool()
         self._empty: tuple[float, float] | None = None
 
-    def load(self, workload: Workload, *, footprint_bytes: int) -> _ProbeSession:
+    def load(self, workload: Workload, *, footprint_bytes: int) -> CopiesSession:
         """A session that times the kernel call."""
         copies = copy_count(workload, footprint_bytes=footprint_bytes, batch=self._settings.batch)
         start_s, sink_s = self._empty_cost()
         node = _NodeWriter(workload, batch=self._settings.batch, block=self._block, pool=self._pool)
         nodes = [part for copy in range(copies) for part in (*node.copy(copy), _sink(copy))]
         session = self._open(nodes, node.initialisers, node.feeds)
-        return _ProbeSession(session, copies=copies, other_s=start_s + copies * sink_s)
+        return CopiesSession(session, copies=copies, other_s=start_s + copies * sink_s)
 
     def _empty_cost(self) -> tuple[float, float]:
         """Seconds of a call that does nothing, and of one ``Shape`` node."""
@@ -121,13 +105,6 @@ class OnnxRuntimeProber:
         except Exception as error:  # its errors share no base class
             raise DeviceError(f"ONNX Runtime refuses a probe of {nodes[0].op_type}: {str(error).splitlines()[0]}") from error
         return session
-
-
-def native_block() -> int:
-    """Channels in a block of the NCHWc layout on this processor: 16 with AVX-512, else 8."""
-    from edgewise.measure.host import describe_host
-
-    return 16 if describe_host().isa.startswith("avx512") else 8
 
 
 def _sink(copy: int) -> onnx.NodeProto:

@@ -11,33 +11,14 @@ import openvino
 from openvino import opset13 as ops
 
 from edgewise.cost import Workload
-from edgewise.measure.probes.copies import WeightPool, copy_count
-from edgewise.measure.runtimes.openvino_cpu import OpenVinoCpu
-from edgewise.measure.session import clock_s
+from edgewise.measure.probes.copies import CopiesSession, WeightPool, copy_count
+from edgewise.measure.runtimes.openvino_cpu import OpenVinoCpu, OpenVinoSession
 from edgewise.measure.settings import RuntimeSettings
 
 _WARM, _COUNTED = 3, 6
 _CUTS = frozenset({"Slice", "StridedSlice", "Reorder", "Parameter", "Result", "Input", "Output"})
 _ADDENDS = frozenset({"Subgraph", "Multiply"})
 """What makes an addend for each copy of a layer with a shortcut."""
-
-
-class _ProbeSession:
-    """Times one call: the request's time less what is not the call, over the copies."""
-
-    def __init__(self, request: openvino.InferRequest, *, copies: int, other_s: float) -> None:
-        self._run: Callable[[], object] = lambda: request.infer(share_outputs=True)
-        self._copies, self._other_s = copies, other_s
-
-    def run(self) -> None:
-        self._run()
-
-    def time_once_s(self) -> float:
-        """Seconds of one call, never below a nanosecond."""
-        return max(clock_s(self._run) - self._other_s, 1e-9 * self._copies) / self._copies
-
-    def close(self) -> None:
-        self._run = lambda: None
 
 
 class OpenVinoProber:
@@ -48,24 +29,23 @@ class OpenVinoProber:
         self._runtime = OpenVinoCpu(settings)
         self._pool = WeightPool()
 
-    def load(self, workload: Workload, *, footprint_bytes: int) -> _ProbeSession:
+    def load(self, workload: Workload, *, footprint_bytes: int) -> CopiesSession:
         """A session that times the fused layer."""
         copies = copy_count(workload, footprint_bytes=footprint_bytes, batch=self._settings.batch)
         model = _GraphWriter(workload, batch=self._settings.batch, pool=self._pool).model(copies)
-        request = self._runtime.compile(model, counters=True).create_infer_request()
-        for place, port in enumerate(model.inputs):
-            request.set_input_tensor(place, openvino.Tensor(self._pool.take(*port.shape)))
-        return _ProbeSession(request, copies=copies, other_s=_other_s(request, _CUTS | _ADDENDS if workload.adds else _CUTS))
+        compiled = self._runtime.compile(model, counters=True)
+        session = OpenVinoSession(compiled, [self._pool.take(*port.shape) for port in model.inputs])
+        return CopiesSession(session, copies=copies, other_s=_other_s(session, _CUTS | _ADDENDS if workload.adds else _CUTS))
 
 
-def _other_s(request: openvino.InferRequest, kinds: frozenset[str]) -> float:
+def _other_s(session: OpenVinoSession, kinds: frozenset[str]) -> float:
     """Seconds in nodes that are not the layer, once warm (the counters are averages since the first run)."""
     for _ in range(_WARM):
-        request.infer(share_outputs=True)
-    early = _counted_s(request, kinds)
+        session.run()
+    early = _counted_s(session.request, kinds)
     for _ in range(_COUNTED):
-        request.infer(share_outputs=True)
-    late = _counted_s(request, kinds)
+        session.run()
+    late = _counted_s(session.request, kinds)
     return max((late * (_WARM + _COUNTED) - early * _WARM) / _COUNTED, 0.0)
 
 

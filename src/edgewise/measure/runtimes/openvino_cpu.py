@@ -21,10 +21,14 @@ _HINTS = {"fp32": "f32", "bf16": "bf16"}
 
 
 class OpenVinoSession:
-    """A network in OpenVINO with one request, whose inputs are set once."""
+    """A network in OpenVINO with one request, whose inputs are set once.
+
+    Attributes:
+        request: The request, for its counters.
+    """
 
     def __init__(self, compiled: openvino.CompiledModel, feeds: Sequence[np.ndarray]) -> None:
-        request = compiled.create_infer_request()
+        self.request = request = compiled.create_infer_request()
         self._tensors = [openvino.Tensor(np.ascontiguousarray(values)) for values in feeds]
         for place, tensor in enumerate(self._tensors):
             request.set_input_tensor(place, tensor)

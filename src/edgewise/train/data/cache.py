@@ -1,9 +1,6 @@
 """Decoded images kept on disk, so that only the first opening of a data set decodes its files."""
 
-import os
-import sys
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,20 +10,6 @@ from edgewise._core.files import write_atomically
 
 FORMAT = 1
 """Raised when the way images are decoded changes, so that older files are not read."""
-
-
-def cache_folder(environment: Mapping[str, str] = os.environ) -> Path:
-    """``$EDGEWISE_HOME``, or else edgewise's part of the platform's cache folder. Nothing is made.
-
-    Example:
-        >>> cache_folder({"EDGEWISE_HOME": "/var/edgewise"}).as_posix()
-        '/var/edgewise'
-    """
-    if environment.get("EDGEWISE_HOME"):
-        return Path(environment["EDGEWISE_HOME"])
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "edgewise"
-    return Path(environment.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgewise"
 
 
 def cache_file(folder: Path, identity: str, size: tuple[int, int]) -> Path:

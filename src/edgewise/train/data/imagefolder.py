@@ -11,10 +11,11 @@ from jaxtyping import Int, UInt8
 from torch import Tensor
 
 from edgewise._core.errors import DataError, StorageError
+from edgewise._core.folders import cache_folder
 from edgewise._core.progress import Progress
 from edgewise._core.rng import make_rng
 from edgewise.train.data.archive import FileSource, open_source
-from edgewise.train.data.cache import cache_file, cache_folder, load_images, save_images
+from edgewise.train.data.cache import cache_file, load_images, save_images
 from edgewise.train.data.collection import Collection
 from edgewise.train.data.dataset import SMALL_SIDE, ImageStore, MemoryStore
 from edgewise.train.data.decoding import SUFFIXES, decode_plain, decode_varied, open_image
