@@ -3,8 +3,17 @@
 Read off the plug-in's run-time graphs (2026.4) of VGG-16, ResNet-56 and MobileNetV2: every
 convolution is one ``brgconv`` primitive with its batch norm, residual addition and
 activation as post-operations, and no layout change stands between two convolutions.
+Hard sigmoid alone is run by itself, behind convolutions and behind linear layers.
 """
 
 from edgewise.cost.lowering.groups import ACTIVATIONS, FusionRules
 
-OPENVINO_RULES = FusionRules(norm=True, norm_after_linear=True, add=True, conv_activations=ACTIVATIONS, linear_activations=ACTIVATIONS)
+_FUSED_ACTIVATIONS = ACTIVATIONS - {"hardsigmoid"}
+
+OPENVINO_RULES = FusionRules(
+    norm=True,
+    norm_after_linear=True,
+    add=True,
+    conv_activations=_FUSED_ACTIVATIONS,
+    linear_activations=_FUSED_ACTIVATIONS,
+)

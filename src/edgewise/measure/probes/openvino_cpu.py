@@ -153,7 +153,7 @@ _ACTIVATED: dict[str, Callable[[openvino.Node], openvino.Node]] = {
     "hardtanh": lambda node: ops.clamp(node, -1.0, 1.0),
     "clamp": lambda node: ops.clamp(node, 0.0, 6.0),
     "hardswish": lambda node: ops.hswish(node),
-    "hardsigmoid": lambda node: ops.hsigmoid(node),
+    "hardsigmoid": lambda node: ops.hard_sigmoid(node, ops.constant(np.float32(1 / 6)), ops.constant(np.float32(0.5))),
     "silu": lambda node: ops.swish(node),
     "gelu": lambda node: ops.gelu(node, "erf"),
     "sigmoid": lambda node: ops.sigmoid(node),
