@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Callable
 
-import openvino
 import pytest
 import torch
 from torch import nn
@@ -12,6 +11,7 @@ from cost import nets
 from edgewise.cost.lowering import lowering_for
 from edgewise.cost.lowering.lower import pieces_of
 from edgewise.deploy.onnx_export import onnx_bytes
+from edgewise.deploy.openvino_core import openvino_core
 from edgewise.measure.runtimes.openvino_cpu import OpenVinoCpu
 from edgewise.measure.settings import RuntimeSettings
 from edgewise.trace import trace
@@ -41,7 +41,7 @@ def foretold(model: nn.Module, image: torch.Tensor) -> Counter[str]:
 
 
 def made(model: nn.Module, image: torch.Tensor) -> Counter[str]:
-    read = openvino.Core().read_model(onnx_bytes(model, (image,)))
+    read = openvino_core().read_model(onnx_bytes(model, (image,)))
     compiled = OpenVinoCpu(RuntimeSettings(device="openvino-cpu")).compile(read)
     kinds = [node.get_rt_info()["layerType"].astype(str) for node in compiled.get_runtime_model().get_ops()]
     # Operations on single values are one kind, by whichever engine they run.

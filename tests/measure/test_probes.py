@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import onnx
-import openvino
 import pytest
 
 from edgewise.cost import Workload
+from edgewise.deploy.openvino_core import openvino_core
 from edgewise.measure.probes import onnxruntime_cpu as onnx_probes
 from edgewise.measure.probes import open_prober
 from edgewise.measure.probes import openvino_cpu as openvino_probes
@@ -175,7 +175,7 @@ def test_openvino_merges_no_operations_on_single_values(name: str) -> None:
 
 def openvino_kinds(work: Workload, *, copies: int) -> Counter[str]:
     model = openvino_probes._GraphWriter(work, batch=1, pool=WeightPool()).model(copies)
-    compiled = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = openvino_core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     return Counter(node.get_rt_info()["layerType"].astype(str) for node in compiled.get_runtime_model().get_ops())
 
 

@@ -1,5 +1,7 @@
 import builtins
 import importlib.util
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -251,3 +253,28 @@ def test_listing_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not found["openvino-cpu"].available
     assert "pip install 'edgewise[openvino,onnx]'" in found["openvino-cpu"].note
     assert "install g++" in found["torch-compile-cpu"].note
+
+
+def test_ctrl_c_is_an_interrupt_after_openvino_runtimes_have_come_and_gone() -> None:
+    code = """
+import gc, signal
+import torch
+from edgewise.measure.runtimes.openvino_cpu import OpenVinoCpu
+from edgewise.measure.settings import RuntimeSettings
+
+def opened():
+    runtime = OpenVinoCpu(RuntimeSettings(device="openvino-cpu"))
+    return runtime, runtime.load_module(torch.nn.Conv2d(3, 4, 3).eval(), (torch.zeros(1, 3, 8, 8),))
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+alive = [opened() for _ in range(4)]
+while alive:
+    del alive[0]
+    gc.collect()
+try:
+    signal.raise_signal(signal.SIGINT)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False, timeout=120)
+    assert (done.returncode, done.stdout.strip()) == (0, "interrupted"), done.stderr

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from edgewise._core.errors import RunError, UsageError
 from edgewise._core.files import sha256_of
@@ -27,7 +28,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a fit that was killed by a signal in its second epoch."""
     folder = tmp_path_factory.mktemp("killed")
     paths = os.pathsep.join([str(REPOSITORY / "src"), str(REPOSITORY / "tests")])
-    environment = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": str(torch.get_num_threads())}
     command = [sys.executable, "-m", "recipes.killed_fit", str(folder / "run")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=200)
     assert done.returncode == -signal.SIGKILL, done.stderr

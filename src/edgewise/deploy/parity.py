@@ -129,11 +129,11 @@ def _run_onnx(file: Path, feeds: Sequence[np.ndarray]) -> list[np.ndarray]:
 
 
 def _run_openvino(file: Path, feeds: Sequence[np.ndarray]) -> list[np.ndarray]:
-    import openvino
+    from edgewise.deploy.openvino_core import openvino_core
 
     exact: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32"}  # left alone, it takes bf16 where the processor has it
     try:
-        core = openvino.Core()
+        core = openvino_core()
         results = core.compile_model(core.read_model(str(file)), "CPU", exact)(list(feeds))
         return [np.asarray(results[place]) for place in range(len(results))]
     except Exception as error:

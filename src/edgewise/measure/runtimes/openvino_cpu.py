@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from edgewise._core.errors import DeviceError, ExportError
 from edgewise.deploy.inspect_onnx import read_onnx
 from edgewise.deploy.onnx_export import onnx_bytes
+from edgewise.deploy.openvino_core import openvino_core
 from edgewise.deploy.reasons import one_line
 from edgewise.measure.host import DeviceIdentity, cpu_identity
 from edgewise.measure.runtimes.base import batched, random_feed, readable_file
@@ -47,6 +48,7 @@ class OpenVinoSession:
         """Drops the network, which frees it."""
         self._tensors = []
         self._run = _closed
+        self.__dict__.pop("request", None)
 
 
 class OpenVinoCpu:
@@ -54,7 +56,7 @@ class OpenVinoCpu:
 
     def __init__(self, settings: RuntimeSettings) -> None:
         self._settings = settings
-        self._core = openvino.Core()
+        self._core = openvino_core()
         offered = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         if settings.precision == "bf16" and "BF16" not in offered:
             raise DeviceError(f"`precision` bf16 needs a processor that has it; OpenVINO offers {', '.join(offered)} here; use fp32")

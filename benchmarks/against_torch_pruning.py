@@ -1,0 +1,260 @@
+"""Accuracy at the same measured latency: ours against Torch-Pruning, on a trained ResNet-56 for CIFAR-10.
+
+Every contender is brought to 0.6x of the network's time in ONNX Runtime (one thread, batch 1, fp32; minima
+interleaved with the original), has its batch norms recalibrated, and gets the same fine-tuning: so many epochs
+of SGD with one cycle. Torch-Pruning gets ``round_to`` 1, 8 and 16, uniform and global, each with its L2 and
+its Taylor importance, and of its ratios the smallest that reaches the time. It cannot prune through the zero-padded
+shortcuts of this network (the pruned network does not run), so as its users do, the layers that feed them are
+left out. A short fine-tuning chooses Torch-Pruning's two best, on validation images; these and ours are trained in full
+with every seed, and judged on the 10,000 test images.
+
+    python benchmarks/against_torch_pruning.py --data imagefolder:cifar10.zip --weights resnet56.safetensors
+
+Every finished part is kept: started again, the benchmark goes on where it was.
+"""
+
+import argparse
+import copy
+import math
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch_pruning
+from result_files import read_result, write_result
+from torch import Tensor, nn
+
+from edgewise import fit
+from edgewise.measure.runtimes import open_runtime
+from edgewise.measure.sampling import Schedule, measure_interleaved
+from edgewise.measure.settings import RuntimeSettings
+from edgewise.recipes.api import DeviceRequest, FineTune, Options, Training
+from edgewise.recipes.runs import load_model
+from edgewise.trace import trace
+from edgewise.train.calibrate import recalibrate_batch_norm
+from edgewise.train.data import Dataset, DataSpec, open_data
+from edgewise.train.evaluate import accuracy
+from edgewise.train.loop import fine_tune
+
+OURS = "edgewise"
+TARGET = 0.6
+_SCHEDULE = Schedule(warmup=5, repeats=60, min_seconds=0.5, max_seconds=2.0)
+_BISECTIONS = 8
+_QUESTION = "against-torch-pruning"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arena:
+    """What all contenders share.
+
+    Attributes:
+        original: The trained network.
+        image: What it is called with, one image.
+        data: CIFAR-10.
+        folder: Where pruned and trained weights are kept.
+        db: Latency database; none for the usual one.
+    """
+
+    original: nn.Module
+    image: Tensor
+    data: Dataset
+    folder: Path
+    db: Path | None
+
+    def time_ratio(self, model: nn.Module) -> float:
+        """Time over that of the original: minima of one interleaved run in ONNX Runtime."""
+        runtime = open_runtime(RuntimeSettings(device="onnxruntime-cpu"))
+        sessions = [runtime.load_module(one, (self.image,)) for one in (self.original, model)]
+        before, after = measure_interleaved(sessions, _SCHEDULE)
+        for session in sessions:
+            session.close()
+        return after.min_s / before.min_s
+
+
+def torch_pruned(arena: Arena, *, ratio: float, round_to: int, scope: str, importance: str) -> nn.Module:
+    """Torch-Pruning's result at one pruning ratio: the widths within blocks shrink."""
+    model = copy.deepcopy(arena.original)
+    kept = [module for name, module in model.named_modules() if name in ("conv1", "linear") or name.endswith(".conv2")]
+    kinds = {"l2": torch_pruning.importance.GroupMagnitudeImportance(p=2), "taylor": torch_pruning.importance.GroupTaylorImportance()}
+    pruner = torch_pruning.pruner.MagnitudePruner(
+        model,
+        arena.image,
+        importance=kinds[importance],
+        pruning_ratio=ratio,
+        ignored_layers=kept,
+        round_to=None if round_to == 1 else round_to,
+        global_pruning=scope == "global",
+    )
+    if importance == "taylor":
+        model.zero_grad()
+        for _, (images, classes) in zip(range(8), arena.data.train, strict=False):
+            nn.functional.cross_entropy(model(images), classes).backward()
+    pruner.step()
+    model.zero_grad(set_to_none=True)
+    return model.eval()
+
+
+def least_pruned(arena: Arena, prune: Callable[[float], nn.Module]) -> tuple[nn.Module, float, float]:
+    """The network of the smallest ratio that reaches the target, the ratio, and its time; by bisection."""
+    low, high = 0.0, 0.95
+    best: tuple[nn.Module, float, float] | None = None
+    for _ in range(_BISECTIONS):
+        ratio = (low + high) / 2
+        model = prune(ratio)
+        time_ratio = arena.time_ratio(model)
+        if time_ratio <= TARGET:
+            best, high = (model, ratio, time_ratio), ratio
+        else:
+            low = ratio
+    if best is None:
+        model = prune(high)
+        best = (model, high, arena.time_ratio(model))
+    return best
+
+
+def our_network(arena: Arena) -> tuple[nn.Module, dict[str, Any]]:
+    """What ``fit`` makes, not fine-tuned yet."""
+    result = fit(
+        arena.original,
+        arena.image,
+        latency=f"{TARGET}x",
+        device=DeviceRequest(db=arena.db),
+        options=Options(importance="taylor"),
+        training=Training(data=arena.data, settings=FineTune(epochs=0)),
+    )
+    return result.model, {"predicted_over_measured": result.figures["result"]["predicted_s"] / result.figures["result"]["latency_s"]}
+
+
+def contenders(arena: Arena) -> dict[str, Callable[[], tuple[nn.Module, dict[str, Any]]]]:
+    """Every contender by name, with how it is made."""
+    makers: dict[str, Callable[[], tuple[nn.Module, dict[str, Any]]]] = {OURS: lambda: our_network(arena)}
+    for importance in ("l2", "taylor"):
+        for scope in ("uniform", "global"):
+            for round_to in (1, 8, 16):
+
+                def make(*, settings: dict[str, Any] = {"round_to": round_to, "scope": scope, "importance": importance}):  # noqa: B006, ANN202
+                    model, ratio, _ = least_pruned(arena, lambda ratio: torch_pruned(arena, ratio=ratio, **settings))
+                    return model, {"pruning_ratio": ratio}
+
+                makers[f"torch-pruning {scope}, round_to {round_to}, {importance}"] = make
+    return makers
+
+
+def measured(arena: Arena, model: nn.Module) -> dict[str, Any]:
+    """Time, MACs and parameters, as ratios to the original."""
+    before, after = (trace(one, (arena.image,), verify=False).net for one in (arena.original, model))
+    ratios = sorted(arena.time_ratio(model) for _ in range(3))
+    return {
+        "time_ratio": ratios[1],
+        "macs_ratio": after.macs / before.macs,
+        "params_ratio": after.params / before.params,
+        "widths": {name: module.out_channels for name, module in model.named_modules() if isinstance(module, nn.Conv2d)},
+    }
+
+
+def tuned(arena: Arena, model: nn.Module, *, epochs: float, seed: int) -> dict[str, Any]:
+    """Accuracy after recalibration and so much fine-tuning."""
+    start_s = time.monotonic()
+    recalibrate_batch_norm(model, arena.data.train)
+    result = fine_tune(model, arena.data, config=FineTune(epochs=epochs, seed=seed))
+    right = accuracy(result.model, arena.data.test)
+    n_test = sum(len(classes) for _, classes in arena.data.test)
+    return {
+        "seed": seed,
+        "epochs": epochs,
+        "accuracy": right,
+        "ci95": 1.96 * math.sqrt(right * (1 - right) / n_test),
+        "accuracy_validation": result.accuracy_validation,
+        "seconds": time.monotonic() - start_s,
+    }
+
+
+class Benchmark:
+    """The parts in order, each kept when it is finished."""
+
+    def __init__(self, arena: Arena) -> None:
+        self._arena = arena
+        self._makers = contenders(arena)
+        self._result = read_result(_QUESTION) or {"target": TARGET, "contenders": {}, "screening": {}, "trained": []}
+
+    def keep(self) -> None:
+        """Writes what there is."""
+        write_result(_QUESTION, {key: value for key, value in self._result.items() if key not in ("question", "provenance")})
+
+    def make_all(self) -> None:
+        """Brings every contender to the time."""
+        for name, make in self._makers.items():
+            if name in self._result["contenders"] and self._file(name).exists():
+                continue
+            model, facts = make()
+            self._file(name).parent.mkdir(parents=True, exist_ok=True)
+            torch.save(model, self._file(name))
+            self._result["contenders"][name] = {**facts, **measured(self._arena, model)}
+            self.keep()
+            shown = {key: value for key, value in self._result["contenders"][name].items() if key != "widths"}
+            _say(f"{name}: {shown}")
+
+    def screen(self, *, epochs: float) -> None:
+        """A short fine-tuning of each, to know Torch-Pruning's best."""
+        for name in self._makers:
+            if name not in self._result["screening"]:
+                self._result["screening"][name] = tuned(self._arena, self._network(name), epochs=epochs, seed=0)
+                self.keep()
+                _say(f"screening {name}: {self._result['screening'][name]}")
+
+    def train(self, *, epochs: float, seeds: int) -> None:
+        """The full fine-tuning of ours and of Torch-Pruning's two best."""
+        screening: Mapping[str, Any] = self._result["screening"]
+        rivals = sorted((name for name in screening if name != OURS), key=lambda name: -screening[name]["accuracy_validation"])[:2]
+        for seed in range(1, seeds + 1):
+            for name in (OURS, *rivals):
+                same = [row for row in self._result["trained"] if (row["name"], row["seed"], row["epochs"]) == (name, seed, epochs)]
+                if not same:
+                    row = {"name": name, **tuned(self._arena, self._network(name), epochs=epochs, seed=seed)}
+                    self._result["trained"].append(row)
+                    self.keep()
+                    _say(f"trained {row}")
+
+    def _file(self, name: str) -> Path:
+        return self._arena.folder / f"{name.replace(' ', '-').replace(',', '')}.pt"
+
+    def _network(self, name: str) -> nn.Module:
+        # Files that this script wrote itself; pruned networks have no other form that holds their widths.
+        return torch.load(self._file(name), weights_only=False)
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    """Runs what is not yet done of the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--weights", type=Path, required=True)
+    parser.add_argument("--folder", type=Path, default=Path("runs/against-torch-pruning"), help="where networks are kept between calls")
+    parser.add_argument("--parts", default="make,screen,train")
+    parser.add_argument("--screen-epochs", type=float, default=0.5)
+    parser.add_argument("--epochs", type=float, default=3.0)
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--db", type=Path, default=None)
+    arguments = parser.parse_args()
+    loaded = load_model("resnet56", weights=arguments.weights)
+    data = open_data(DataSpec(text=arguments.data))
+    arena = Arena(original=loaded.model, image=loaded.inputs()[0], data=data, folder=arguments.folder, db=arguments.db)
+    benchmark = Benchmark(arena)
+    if "make" in arguments.parts:
+        benchmark.make_all()
+    if "screen" in arguments.parts:
+        benchmark.screen(epochs=arguments.screen_epochs)
+    if "train" in arguments.parts:
+        benchmark.train(epochs=arguments.epochs, seeds=arguments.seeds)
+
+
+if __name__ == "__main__":
+    main()
