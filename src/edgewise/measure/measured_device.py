@@ -16,7 +16,7 @@ from edgewise.cost.surface import LatencySurface, Timing, fit_surface, held_out_
 from edgewise.ir import NetSpec
 from edgewise.measure.host import native_block
 from edgewise.measure.overheads import NO_OVERHEADS, Overheads
-from edgewise.measure.pricing import PriceBook, footprint_of
+from edgewise.measure.pricing import PriceBook, footprint_around
 from edgewise.measure.settings import RuntimeSettings
 
 MOST_PROBES = 40
@@ -211,7 +211,7 @@ class MeasuredDevice:
 
 def device_for(net: NetSpec, settings: RuntimeSettings, book: PriceBook, *, overheads: Overheads = NO_OVERHEADS) -> MeasuredDevice:
     """A device ready to learn a network: the footprint is that of the network's weights, halfway through the widths it may take."""
-    footprint_bytes = footprint_of(net.weight_bytes // 2)
+    footprint_bytes = footprint_around(net)
     return MeasuredDevice(settings=settings, book=book, footprint_bytes=footprint_bytes, overheads=overheads, block=native_block())
 
 

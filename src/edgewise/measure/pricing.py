@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from edgewise._core.progress import Progress, SilentProgress
 from edgewise.cost import Workload
+from edgewise.ir import NetSpec
 from edgewise.measure.database import LatencyDatabase, piece_key
 from edgewise.measure.host import DeviceIdentity
 from edgewise.measure.probes import Prober
@@ -87,6 +88,14 @@ def footprint_of(weight_bytes: int) -> int:
         True
     """
     return 1 << min(max(round(math.log2(max(weight_bytes, 1))), _SMALLEST), _LARGEST)
+
+
+def footprint_around(net: NetSpec) -> int:
+    """The footprint class of a network and of what becomes of it: that of half of its weights.
+
+    Networks of other widths are compared with it, and a layer's price must not jump between them.
+    """
+    return footprint_of(net.weight_bytes // 2)
 
 
 def _key(workload: Workload, footprint_bytes: int) -> str:

@@ -17,7 +17,7 @@ from edgewise.cost.lowering.lower import pieces_of
 from edgewise.ir import NetSpec
 from edgewise.measure.database import LatencyDatabase
 from edgewise.measure.host import native_block
-from edgewise.measure.pricing import PriceBook, footprint_of
+from edgewise.measure.pricing import PriceBook, footprint_around
 from edgewise.measure.probes import open_prober
 from edgewise.measure.runtimes import Runtime
 
@@ -111,14 +111,14 @@ def explain(
     """
     watcher = progress or SilentProgress()
     book = PriceBook(prober=open_prober(runtime.settings), identity=runtime.identity(), database=database, progress=watcher)
+    time_calls = _timer(book, footprint_around(before))
     sides = []
     for net in (before, after):
-        footprint = footprint_of(net.weight_bytes)
         pieces = pieces_of(lowering_for(runtime.settings.device, net, block=native_block()), net.widths)
         watcher.start(f"timing the layers of {net.name}", len({piece.workload for piece in pieces}))
-        sides.append(costs(pieces, _timer(book, footprint)))
+        sides.append(costs(pieces, time_calls))
     watcher.start("asking why", 0)
-    return compare(sides[0], sides[1], time_calls=_timer(book, footprint))
+    return compare(sides[0], sides[1], time_calls=time_calls)
 
 
 def costs(pieces: Sequence[Piece], time_calls: TimeCalls) -> dict[str, LayerCost]:
