@@ -71,6 +71,10 @@ def unit(n_in: int, n_out: int, kernel: int = 3, *, stride: int = 1, groups: int
     return nn.Sequential(*layers, nn.ReLU()) if active else nn.Sequential(*layers)
 
 
+def _near(width: int, rng: np.random.Generator) -> int:
+    return int(rng.integers(width // 2, 2 * width))
+
+
 def _inverted(width: int, rng: np.random.Generator, *, gated: bool) -> nn.Module:
     wide = int(rng.integers(2 * width, 5 * width))
     return Residual(
@@ -79,13 +83,11 @@ def _inverted(width: int, rng: np.random.Generator, *, gated: bool) -> nn.Module
 
 
 BLOCKS: dict[str, Callable[[int, np.random.Generator], nn.Module]] = {
-    "plain": lambda width, rng: nn.Sequential(unit(width, int(rng.integers(width // 2, 2 * width))), nn.Identity()),
+    "plain": lambda width, rng: unit(width, _near(width, rng)),
     "residual": lambda width, rng: Residual(nn.Sequential(unit(width, width), unit(width, width, active=False)), width, gated=False),
     "inverted": lambda width, rng: _inverted(width, rng, gated=False),
     "inverted, gated": lambda width, rng: _inverted(width, rng, gated=True),
-    "separable": lambda width, rng: nn.Sequential(
-        unit(width, width, groups=width), unit(width, int(rng.integers(width // 2, 2 * width)), 1)
-    ),
+    "separable": lambda width, rng: nn.Sequential(unit(width, width, groups=width), unit(width, _near(width, rng), 1)),
     "concat": lambda width, rng: Joined(unit(width, int(rng.integers(8, width + 8))), unit(width, int(rng.integers(8, width + 8)), 1)),
 }
 
