@@ -15,7 +15,7 @@ from edgewise.measure.database import LatencyDatabase
 from edgewise.measure.sampling import Sample
 from edgewise.recipes.profile import Profiled, candidates_of
 from edgewise.recipes.requests import FitRequest
-from edgewise.recipes.staircases import DEFAULT_FLOOR
+from edgewise.recipes.staircases import DEFAULT_FLOOR, edges_of_tie, step_of_tie
 from edgewise.recipes.timing import TimingJob, time_together
 from edgewise.recipes.training import Lessons
 from edgewise.recipes.worth import importance_worth
@@ -97,9 +97,11 @@ class Fitter:
         self._floor = request.width_floor or (PARAMS_FLOOR if self.objective == "params" else DEFAULT_FLOOR)
         self._scores = _scores(profiled, kind=request.importance or ("l2" if lessons is None else "taylor"), lessons=lessons)
         worth = importance_worth(profiled.net, self._scores) if self.objective == "importance" else None
-        self._builder = TableBuilder(profiled.pricing(), profiled.structure, worth)
+        pricing = profiled.pricing()
+        self._builder = TableBuilder(pricing, profiled.structure, worth)
         self._candidates = self._within(candidates_of(profiled.device, profiled.net, profiled.structure, floor=self._floor))
         self._edges = self._within(candidates_of(profiled.device, profiled.net, profiled.structure, floor=self._floor, all_edges=True))
+        self._steps = {name: step_of_tie(profiled.device, pricing.lowering, profiled.net, name) for name in self._candidates}
 
     def run(self) -> Attempt:
         """Solves, measures, and corrects the prediction by what was measured, at most three times.
@@ -194,17 +196,13 @@ class Fitter:
 
     def problem(self, candidates: Mapping[str, tuple[int, ...]]) -> WidthProblem:
         """The width problem over these candidates."""
-        off_step = {
-            name: tuple(width for width in widths if width == self._builder.present_width(name) and width not in self._edge_only(name))
-            for name, widths in candidates.items()
-        }
-        return self._builder.problem(candidates, off_step)
+        return self._builder.problem(candidates, {name: self._off_step(name) for name in candidates})
 
-    def _edge_only(self, name: str) -> set[int]:
-        widths = self._edges[name]
-        steps = np.diff([width for width in widths if width != self._builder.present_width(name)])
-        step = int(steps.min()) if len(steps) else 1
-        return {width for width in widths if width % max(step, 1) == 0}
+    def _off_step(self, name: str) -> tuple[int, ...]:
+        """The present width, where it is no right edge."""
+        present, profiled = self._builder.present_width(name), self._profiled
+        found = edges_of_tie(profiled.structure, profiled.net, name, step=self._steps[name], within=(present, present))
+        return () if found else (present,)
 
     def _around(self, widths: Mapping[str, int]) -> dict[str, tuple[int, ...]]:
         found = {}

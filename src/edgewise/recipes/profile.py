@@ -20,11 +20,11 @@ from edgewise.measure.sampling import Sample
 from edgewise.recipes.records import LoadedModel
 from edgewise.recipes.requests import DeviceRequest, ProfileRequest
 from edgewise.recipes.runs import load_request
-from edgewise.recipes.staircases import DEFAULT_FLOOR, StaircaseRow, staircase_rows, step_of_tie
+from edgewise.recipes.staircases import DEFAULT_FLOOR, StaircaseRow, edges_of_tie, staircase_rows, step_of_tie
 from edgewise.recipes.timing import TimingJob, runtime_settings, time_together
 from edgewise.report.data import DISAGREEMENT_RATIO
 from edgewise.trace import Traced, trace
-from edgewise.widths.candidates import right_edges, thin
+from edgewise.widths.candidates import thin
 from edgewise.widths.tables import Pricing, Structure, TableBuilder, structure_of
 
 _FEW_LAYERS = 30
@@ -221,11 +221,9 @@ def candidates_of(
         present = builder.present_width(name)
         tie = net.tie(name)
         low = max(1, round(present * floor))
-        times = structure.dims[name].times(name) if name in structure.plain else 1
-        offset = structure.dims[name].width({**net.widths, name: 0}) if name in structure.plain else 0
         step = step_of_tie(device, pricing.lowering, net, name)
         high = highest_width(present, step=max(step, 1)) if tie.growable else present
-        edges = right_edges(low, high, step=step, times=times, offset=offset)
+        edges = edges_of_tie(structure, net, name, step=step, within=(low, high))
         if all_edges:
             found[name] = tuple(sorted({*edges, present}))
             continue

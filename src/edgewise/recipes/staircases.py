@@ -9,7 +9,7 @@ from edgewise.cost.lowering import Group, Lowering
 from edgewise.cost.needs import edges_between, width_range
 from edgewise.ir import NetSpec
 from edgewise.measure.measured_device import MeasuredDevice
-from edgewise.widths.candidates import envelope
+from edgewise.widths.candidates import envelope, right_edges
 from edgewise.widths.tables import Structure
 
 DEFAULT_FLOOR = 0.25
@@ -101,6 +101,14 @@ def _row(device: MeasuredDevice, group: Group, call: Workload, *, line: list[int
         candidates=candidates,
         candidates_of=tie,
     )
+
+
+def edges_of_tie(structure: Structure, net: NetSpec, tie: str, *, step: int, within: tuple[int, int]) -> list[int]:
+    """Widths of a tie, from the smallest to the largest of ``within``, at which the layers that write it fill whole steps."""
+    plain = tie in structure.plain
+    times = structure.dims[tie].times(tie) if plain else 1
+    offset = structure.dims[tie].width({**net.widths, tie: 0}) if plain else 0
+    return right_edges(*within, step=step, times=times, offset=offset)
 
 
 def step_of_tie(device: MeasuredDevice, lowering: Lowering, net: NetSpec, tie: str) -> int:

@@ -204,9 +204,9 @@ def notes(report: RunReport) -> tuple[str, ...]:
     if report.met is False and target_words(report):
         found.append(f"The target {target_words(report)} was missed; this is the best network found.")
     for check in report.checks:
-        if check.disagrees and check.name in ("before", "after"):
+        if check.disagrees and check.name == "after":  # what was profiled has its own warning
             apart = percent(check.error, digits=1, sign=True)
-            which = f"Prediction and measurement of the network {check.name} differ by {apart} (over 10 %)"
+            which = f"Prediction and measurement of the network after differ by {apart} (over 10 %)"
             found.append(f"{which}: predicted {ms(check.predicted_s)}, measured {ms(check.measured_s)}.")
     for old, new in ((before.accuracy, after.accuracy),):
         if old is not None and new is not None and old - new > _FEW_POINTS:
