@@ -10,19 +10,23 @@ import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
 from typing import Any
 
 from result_files import read_result, write_result
 
+_JSON = ["--json", "{folder}/figures.json"]
+_FIT = ["--latency", "0.7x", "--out", "{folder}/run", *_JSON]
+
 COMMANDS = {
     "help": (["--help"], 0.5, 7),
     "inspect": (["inspect", "resnet56"], 5.0, 3),
-    "profile vgg16": (["profile", "vgg16", "--device", "onnxruntime-cpu", "--json"], 120.0, 1),
-    "profile resnet56": (["profile", "resnet56", "--device", "onnxruntime-cpu", "--json"], 120.0, 1),
-    "profile vgg16, OpenVINO": (["profile", "vgg16", "--device", "openvino-cpu", "--json"], 120.0, 1),
-    "profile resnet56, OpenVINO": (["profile", "resnet56", "--device", "openvino-cpu", "--json"], 120.0, 1),
-    "fit resnet50": (["fit", "torchvision:resnet50", "--latency", "0.7x", "--json", "--out", "{folder}/run"], 240.0, 1),
-    "fit mobilenetv2": (["fit", "timm:mobilenetv2_100", "--latency", "0.7x", "--json", "--out", "{folder}/run"], 240.0, 1),
+    "profile vgg16": (["profile", "vgg16", "--device", "onnxruntime-cpu", *_JSON], 120.0, 1),
+    "profile resnet56": (["profile", "resnet56", "--device", "onnxruntime-cpu", *_JSON], 120.0, 1),
+    "profile vgg16, OpenVINO": (["profile", "vgg16", "--device", "openvino-cpu", *_JSON], 120.0, 1),
+    "profile resnet56, OpenVINO": (["profile", "resnet56", "--device", "openvino-cpu", *_JSON], 120.0, 1),
+    "fit resnet50": (["fit", "torchvision:resnet50", *_FIT], 240.0, 1),
+    "fit mobilenetv2": (["fit", "timm:mobilenetv2_100", *_FIT], 240.0, 1),
 }
 """Arguments, seconds asked for at most, and how often it is run."""
 
@@ -37,10 +41,10 @@ def run_once(arguments: list[str]) -> dict[str, Any]:
             command, cwd=folder, env=os.environ | {"EDGEWISE_HOME": folder}, capture_output=True, text=True, check=False, timeout=1200
         )
         row: dict[str, Any] = {"seconds": time.monotonic() - start_s, "status": done.returncode}
-    if done.returncode:
-        row["error"] = done.stderr.strip().splitlines()[-1:]
-    elif "--json" in given:
-        row |= _facts(json.loads(done.stdout))
+        if done.returncode:
+            row["error"] = done.stderr.strip().splitlines()[-1:]
+        elif "--json" in given:
+            row |= _facts(json.loads((Path(folder) / "figures.json").read_text()))
     return row
 
 

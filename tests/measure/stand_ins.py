@@ -39,6 +39,7 @@ class KnownProber:
 
     def load(self, workload: Workload, *, footprint_bytes: int) -> KnownSession:
         assert footprint_bytes > 0
+        assert not workload.one_width or workload.in_channels == workload.out_channels, workload  # as runtimes do
         self.loaded.append(workload)
         self.sessions.append(KnownSession(self._truth(workload)))
         return self.sessions[-1]

@@ -55,7 +55,19 @@ def residual() -> NetSpec:
     return builder.net()
 
 
-NETS = {"chain": chain(40, 64, 96), "residual": residual()}
+def separable() -> NetSpec:
+    builder = Builder()
+    builder.conv("stem", 64)
+    builder.point("stem_relu", "relu")
+    builder.conv("each", 64, tie="stem", groups=64, depthwise=True)
+    builder.point("each_relu", "relu")
+    builder.conv("mix", 96)
+    builder.pool("pool")
+    builder.linear("fc", 10)
+    return builder.net()
+
+
+NETS = {"chain": chain(40, 64, 96), "residual": residual(), "separable": separable()}
 
 
 class Bench:

@@ -161,14 +161,16 @@ class MeasuredDevice:
                 need, [*present, *grid_pairs(need, in_step=1, out_step=1, levels=3 if need.family.has_weight else 2)], block=self.block
             )
         pairs = [*present, *grid_pairs(need, in_step=in_step, out_step=out_step, levels=levels)]
-        middle = [(read, written - out_step // 2) for read, written in grid_pairs(need, in_step=in_step, out_step=out_step, levels=2)]
-        pairs += [pair for pair in middle if pair[1] > 0] if out_step > 1 else []
+        one = need.family.one_width
+        for read, written in grid_pairs(need, in_step=in_step, out_step=out_step, levels=2):
+            middle = written - out_step // 2
+            pairs += [(middle if one else read, middle)] if 0 < middle < written else []
         lines = {read: [written for other, written in present if other == read] for read, _ in present}
         for read, outs in lines.items():
             edges = edges_between(
                 need.lowest[1], need.highest[1], step=out_step, present=outs, most=2 * levels if len(lines) < 3 else levels
             )
-            pairs += [(written if need.family.one_width else read, written) for written in edges]
+            pairs += [(written if one else read, written) for written in edges]
         return fitting(need, pairs, block=self.block)
 
     def _held_out(self, need: Need, *, levels: int) -> list[tuple[int, int]]:
