@@ -13,6 +13,7 @@ from edgewise._core.units import parse_latency
 from edgewise.cost.lowering import lowering_for
 from edgewise.ir import WidthPlan
 from edgewise.measure.sampling import Sample
+from edgewise.recipes import fitting
 from edgewise.recipes.fit import FitResult, run_fit
 from edgewise.recipes.fitting import Attempt, better
 from edgewise.recipes.inspect import inspect_model
@@ -20,6 +21,9 @@ from edgewise.recipes.requests import FitRequest, ModelRequest
 from edgewise.recipes.runs import load_run
 from edgewise.recipes.worth import importance_worth
 from edgewise.trace import trace
+from edgewise.widths.exact import solve_exact
+from edgewise.widths.problem import WidthProblem
+from edgewise.widths.solution import Limits, Solution
 from recipes.known_device import SPREAD, KnownDevice
 
 CHAIN = """
@@ -137,6 +141,15 @@ class TestWidths:
     def test_macs_stay_below_what_was_asked_for(self, chain, known_device: KnownDevice):
         value = fit(chain, "1.0x", macs_at_most=0.8, width_floor=0.25).value
         assert value["result"]["macs"] <= 0.8 * value["baseline"]["macs"]
+
+    def test_a_solver_that_breaks_a_rule_has_not_met(self, chain, known_device: KnownDevice, monkeypatch: pytest.MonkeyPatch):
+        def careless(problem: WidthProblem, limits: Limits) -> Solution:
+            return replace(solve_exact(problem, Limits(latency_s=limits.latency_s)), solver="round", note="the rules are not kept")
+
+        monkeypatch.setattr(fitting, "solve_rounding", careless)
+        value = fit(chain, "0.6x", params_at_least=1.0, solver="round", width_floor=0.25).value
+        assert value["result"]["min_s"] <= value["target_s"] and value["result"]["params"] < value["baseline"]["params"]
+        assert not value["met"] and "round: the rules are not kept" in value["warnings"]
 
     def test_parameters_that_cannot_be_had(self, chain, known_device: KnownDevice):
         with pytest.raises(TargetError, match=r"cannot be met.*parameters at least"):

@@ -51,7 +51,7 @@ class Attempt:
         predicted_s: Prediction from the parts.
         corrected_s: Prediction times the ratio known before this attempt was measured.
         target_s: The target in seconds.
-        met: Whether it is met.
+        met: Whether it is met, and the rules on parameters and MACs hold.
         objective: ``importance`` or ``params``.
         corrections: Attempts after the first.
         solution: The solver's own figures.
@@ -243,7 +243,7 @@ class Fitter:
             predicted_s=predicted_s,
             corrected_s=predicted_s * ratio,
             target_s=target_s,
-            met=(sample.min_s if relative else sample.latency_s) <= target_s,
+            met=(sample.min_s if relative else sample.latency_s) <= target_s and self._keeps_limits(net),
             objective=self.objective,
             corrections=correction,
             solution={
@@ -258,6 +258,12 @@ class Fitter:
 
     def _judged(self, attempt: Attempt) -> float:
         return attempt.sample.min_s if self._request.latency.ratio is not None else attempt.sample.latency_s
+
+    def _keeps_limits(self, net: NetSpec) -> bool:
+        """Whether the rules on parameters and MACs hold; of the solvers, only ``exact`` promises it."""
+        request, before = self._request, self._profiled.net
+        enough = request.params_at_least is None or net.params >= request.params_at_least * before.params
+        return enough and (request.macs_at_most is None or net.macs <= request.macs_at_most * before.macs)
 
     def _share(self, share: float | None, whole: int) -> float | None:
         return None if share is None else share * whole
@@ -274,14 +280,15 @@ class Fitter:
         )
 
     def _with_story(self, best: Attempt, audit: list[tuple[str, float, float]]) -> Attempt:
-        warnings: tuple[str, ...] = ()
-        if not best.met:
+        note = best.solution.get("note")
+        warnings: tuple[str, ...] = (f"{best.solution['solver']}: {note}",) if note else ()
+        if not best.met and self._keeps_limits(best.net):
             missed = (
                 f"the target {format_seconds(best.target_s)} was predicted but not met: {format_seconds(self._judged(best))} after "
                 f"{len(audit)} attempt{'s' if len(audit) > 1 else ''}; the fastest network found is kept"
             )
             self._progress.note(f"warning: {missed}")
-            warnings = (missed,)
+            warnings = (*warnings, missed)
         return replace(best, audit=tuple(audit), warnings=warnings, corrections=len(audit) - 1)
 
 
