@@ -28,11 +28,10 @@ import torch_pruning
 from result_files import read_result, write_result
 from torch import Tensor, nn
 
-from edgewise import fit
 from edgewise.measure.runtimes import open_runtime
 from edgewise.measure.sampling import Schedule, measure_interleaved
 from edgewise.measure.settings import RuntimeSettings
-from edgewise.recipes.api import DeviceRequest, FineTune, Options, Training
+from edgewise.recipes.api import DeviceRequest, FineTune, Options, Training, fit_module
 from edgewise.recipes.runs import load_model
 from edgewise.trace import trace
 from edgewise.train.calibrate import recalibrate_batch_norm
@@ -118,12 +117,12 @@ def least_pruned(arena: Arena, prune: Callable[[float], nn.Module]) -> tuple[nn.
 
 def our_network(arena: Arena) -> tuple[nn.Module, dict[str, Any]]:
     """What ``fit`` makes, not fine-tuned yet."""
-    result = fit(
+    result = fit_module(
         arena.original,
         arena.image,
         latency=f"{TARGET}x",
         device=DeviceRequest(db=arena.db),
-        options=Options(importance="taylor"),
+        options=Options(importance="taylor", width_floor=0.1),
         training=Training(data=arena.data, settings=FineTune(epochs=0)),
     )
     return result.model, {"predicted_over_measured": result.figures["result"]["predicted_s"] / result.figures["result"]["latency_s"]}

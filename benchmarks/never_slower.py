@@ -24,13 +24,12 @@ import torch
 from result_files import read_result, write_result
 from torch import Tensor, nn
 
-from edgewise import fit
 from edgewise._core.errors import EdgewiseError
 from edgewise._core.rng import make_rng
 from edgewise.measure.runtimes import open_runtime
 from edgewise.measure.sampling import Schedule, measure_interleaved
 from edgewise.measure.settings import RuntimeSettings
-from edgewise.recipes.api import DeviceRequest, FittedModule, Options
+from edgewise.recipes.api import DeviceRequest, FittedModule, Options, fit_module
 
 BEYOND_NOISE = 1.03
 _SCHEDULE = Schedule(warmup=5, repeats=60, min_seconds=0.3, max_seconds=1.5)
@@ -143,7 +142,7 @@ def random_case(index: int) -> Case:
 def fitted(case: Case, *, latency: str, db: Path | None) -> FittedModule:
     """What ``fit`` makes of a case."""
     asked = case.description
-    return fit(
+    return fit_module(
         case.network,
         case.image,
         latency=latency,

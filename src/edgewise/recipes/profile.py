@@ -20,13 +20,15 @@ from edgewise.measure.sampling import Sample
 from edgewise.recipes.records import LoadedModel
 from edgewise.recipes.requests import DeviceRequest, ProfileRequest
 from edgewise.recipes.runs import load_request
-from edgewise.recipes.staircases import DEFAULT_FLOOR, StaircaseRow, edges_of_tie, staircase_rows, step_of_tie
+from edgewise.recipes.staircases import DEFAULT_FLOOR, StaircaseRow, edges_of_tie, reading_step_of_tie, staircase_rows, step_of_tie
 from edgewise.recipes.timing import TimingJob, runtime_settings, time_together
 from edgewise.report.data import DISAGREEMENT_RATIO
 from edgewise.trace import Traced, trace
 from edgewise.widths.candidates import thin
 from edgewise.widths.tables import Pricing, Structure, TableBuilder, structure_of
 
+_FEW_EDGES = 2
+"""With fewer right edges below the present width, those of the layers that read it are candidates too."""
 _FEW_LAYERS = 30
 """Up to so many distinct layers each gets the full set of probes."""
 
@@ -224,6 +226,10 @@ def candidates_of(
         step = step_of_tie(device, pricing.lowering, net, name)
         high = highest_width(present, step=max(step, 1)) if tie.growable else present
         edges = edges_of_tie(structure, net, name, step=step, within=(low, high))
+        if len([edge for edge in edges if edge < present]) < _FEW_EDGES:
+            # A narrow layer has no step of its own below it, but those that read it have finer ones.
+            finer = reading_step_of_tie(device, pricing.lowering, net, name)
+            edges = sorted({*edges, *edges_of_tie(structure, net, name, step=finer, within=(low, present))})
         if all_edges:
             found[name] = tuple(sorted({*edges, present}))
             continue

@@ -14,6 +14,7 @@ from edgewise.widths.tables import Structure
 
 DEFAULT_FLOOR = 0.25
 """Smallest share of the present width that a profile looks at."""
+_FINEST = 4
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,6 +110,18 @@ def edges_of_tie(structure: Structure, net: NetSpec, tie: str, *, step: int, wit
     times = structure.dims[tie].times(tie) if plain else 1
     offset = structure.dims[tie].width({**net.widths, tie: 0}) if plain else 0
     return right_edges(*within, step=step, times=times, offset=offset)
+
+
+def reading_step_of_tie(device: MeasuredDevice, lowering: Lowering, net: NetSpec, tie: str) -> int:
+    """Smallest step of the layers that read a tie along their input width; at least 4, finer is not worth looking at."""
+    steps = [
+        found.in_step
+        for group in lowering.groups
+        if group.head.priced and tie in group.head.in_dim.ties
+        for call in lowering.workloads(group, net.widths)[:1]
+        if (found := device.learnt.get(call.family)) is not None
+    ]
+    return max(min(steps, default=1), _FINEST)
 
 
 def step_of_tie(device: MeasuredDevice, lowering: Lowering, net: NetSpec, tie: str) -> int:
