@@ -66,13 +66,10 @@ def write_cells(codes: Int[Tensor, "r o"], blocks: Int[Tensor, " r"], settings: 
         pairs = [_written(part, blocks, settings, generator) for part in (codes.clamp_min(0), (-codes).clamp_min(0))]
         return Cells(written=pairs[0][0] - pairs[1][0], held=pairs[0][1] - pairs[1][1], flipped=None, offset=0)
     offset = 2 ** (settings.weight_bits - 1)
-    levels = slice_levels(codes + offset, settings)
-    flipped = _flips(levels, blocks, settings) if settings.flipped_columns else None
-    stored = levels
+    written = slice_levels(codes + offset, settings).float()
+    flipped = _flips(written, blocks, settings) if settings.flipped_columns else None
     if flipped is not None:
-        by_row = flipped[blocks].transpose(0, 1)
-        stored = torch.where(by_row, settings.top_level - levels, levels)
-    written = stored.float()
+        written = torch.where(flipped[blocks].transpose(0, 1), settings.top_level - written, written)
     held = _held(written, blocks, settings, generator)
     return Cells(written=written, held=held, flipped=flipped, offset=offset)
 
@@ -115,11 +112,11 @@ def _behind_wires(levels: Tensor, blocks: Tensor, settings: AnalogSettings, *, a
     return seen
 
 
-def _flips(levels: Int[Tensor, "k r o"], blocks: Int[Tensor, " r"], settings: AnalogSettings) -> Tensor:
+def _flips(levels: Float[Tensor, "k r o"], blocks: Int[Tensor, " r"], settings: AnalogSettings) -> Tensor:
     """Columns of each block whose cells sum to over half of what the block's rows could hold: (block, k, o)."""
     n_blocks = int(blocks.max()) + 1
-    sums = torch.zeros(n_blocks, levels.shape[0], levels.shape[2], dtype=torch.int64)
-    sums.index_add_(0, blocks, levels.transpose(0, 1).to(torch.int64))
+    sums = torch.zeros(n_blocks, levels.shape[0], levels.shape[2])
+    sums.index_add_(0, blocks, levels.transpose(0, 1))
     rows = torch.bincount(blocks, minlength=n_blocks).reshape(-1, 1, 1)
     return 2 * sums > rows * settings.top_level
 

@@ -12,12 +12,13 @@ from torch import Tensor, nn
 from edgewise._core.errors import SpecError, UsageError
 from edgewise._core.rng import make_rng
 from edgewise.crossbar.coding import input_digits, write_cells
-from edgewise.crossbar.layer import CrossbarLayer
+from edgewise.crossbar.layer import CrossbarLayer, rows_of
 from edgewise.crossbar.settings import AnalogSettings
 
 Around = Callable[[nn.Module], AbstractContextManager[Any]]
 """Puts something around a run of a network: gates at work, for example."""
-_STUDIED_ROWS = 4096
+_STUDIED_ROWS = 512
+_STUDIED_IMAGES = 8
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -84,7 +85,7 @@ def deploy(
     wrap = around or (lambda _: nullcontext())
     _learn(model, layers, kept, wrap=wrap, look=_look_at_range)
     if settings.input_bits and settings.adc_bits:
-        _learn(model, layers, kept[:1], wrap=wrap, look=_look_at_digits)
+        _learn(model, layers, [(kept[0][0][:_STUDIED_IMAGES],)], wrap=wrap, look=_look_at_digits)
     return Deployed(model=changed, layers=layers)
 
 
@@ -151,9 +152,10 @@ def _look_at_digits(layer: CrossbarLayer, inputs: Tensor) -> None:
     digits = input_digits(sample, settings, signed=bool(layer.input_signed))
     uses = torch.zeros(len(digits), dtype=torch.float64)
     n_blocks = int(layer.blocks.max()) + 1
-    for place, (digit, weight) in enumerate(digits):
-        for block in range(n_blocks):
-            uses[place] += float((digit[:, layer.blocks == block] > 0).any(1).double().mean()) * weight**2 / n_blocks
+    for block in range(n_blocks):
+        rows = rows_of(layer.blocks, block)
+        for place, (digit, weight) in enumerate(digits):
+            uses[place] += float((digit[:, rows] > 0).any(1).double().mean()) * weight**2 / n_blocks
     layer.digit_use = uses
     if settings.adc_range == "calibrated":
         layer.largest_seen.fill_(_largest_sum(layer, digits))
@@ -166,6 +168,6 @@ def _largest_sum(layer: CrossbarLayer, digits: Sequence[tuple[Tensor, float]]) -
     largest = 0.0
     for digit, _ in digits:
         for block in range(int(layer.blocks.max()) + 1):
-            rows = layer.blocks == block
+            rows = rows_of(layer.blocks, block)
             largest = max(largest, float((digit[:, rows].float() @ columns[rows]).abs().max()))
     return largest

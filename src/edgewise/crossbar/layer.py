@@ -147,7 +147,7 @@ class CrossbarLayer(nn.Module):
         plain = not (rows.requires_grad or matrix.requires_grad)
         total: Tensor | None = None
         for block in range(int(self.blocks.max()) + 1):
-            chosen = _rows_of(self.blocks, block)
+            chosen = rows_of(self.blocks, block)
             part = matrix[:, chosen].transpose(1, 2) @ rows[:, :, chosen]
             if self.settings.noise.read and self.generator is not None:
                 part = part + self._read_noise(codes, chosen, part)
@@ -204,7 +204,7 @@ class CrossbarLayer(nn.Module):
         worth = slice_weights(settings)
         total = torch.zeros(len(flat), n_outputs, dtype=torch.float64)
         for block in range(int(self.blocks.max()) + 1):
-            chosen = _rows_of(self.blocks, block)
+            chosen = rows_of(self.blocks, block)
             sign, shift = _flip_terms(cells, block, own, settings)
             for digit, weight in digits:
                 driven = digit[:, chosen].to(columns.dtype)
@@ -307,7 +307,7 @@ def digit_squares(codes: Tensor, settings: AnalogSettings, *, signed: bool) -> T
     return total[codes + (2 ** (bits - 1) if signed else 0)]
 
 
-def _rows_of(blocks: Tensor, block: int) -> slice | Tensor:
+def rows_of(blocks: Tensor, block: int) -> slice | Tensor:
     """Rows of a block, as a slice where they lie together."""
     rows = torch.nonzero(blocks == block).flatten()
     first, last = int(rows[0]), int(rows[-1])
