@@ -120,10 +120,10 @@ def tuning(bench: Bench) -> Iterator[str]:
     while record["steps"] < total:
         model = bench.model(path if path.exists() else None)
         deployed = deploy(model, settings_of(noise), bench.calibration())
-        config = TuneSettings(steps=total, lr=0.005)
+        config = TuneSettings(steps=total, lr=0.01)
         tuned = tune(deployed, islice(bench.train(record["steps"]), STEPS_A_PIECE), settings=config, start=record["steps"])
         save_weights(_as_plain(model, tuned), path)
-        record.update(steps=record["steps"] + STEPS_A_PIECE, batch=BATCH, lr=0.005, noise=noise)
+        record.update(steps=record["steps"] + STEPS_A_PIECE, batch=BATCH, lr=0.01, clip_sigma=config.clip_sigma, noise=noise)
         yield f"tuning {record['steps']}/{total}"
 
 

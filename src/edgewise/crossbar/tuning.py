@@ -26,6 +26,8 @@ class TuneSettings:
         steps: Steps of the whole training; at least 1.
         momentum: Of SGD.
         weight_decay: Of kernels and matrices.
+        clip_sigma: Weights are kept within so many standard deviations of their layer: cells err in shares of the range
+            that a layer's weights span, so that a few large weights make all others worse. 0 keeps them as they are.
         refresh_every: Steps after which the deviations' sizes are computed anew from the weights.
         seed: Seed of the deviations.
     """
@@ -34,7 +36,8 @@ class TuneSettings:
     steps: int = 200
     momentum: float = 0.9
     weight_decay: float = 5e-4
-    refresh_every: int = 50
+    clip_sigma: float = 2.5
+    refresh_every: int = 10
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -75,7 +78,8 @@ def tune(
     for layer in layers.values():
         layer.program(None)
         layer.settings = replace(layer.settings, mode="folded", adc_bits=0, noise=replace(layer.settings.noise, read=0.0))
-    changed.train()
+    # Batch norms keep their statistics: on the chip they will not know what its deviations shift.
+    changed.eval()
     with nullcontext() if around is None else around(changed):
         _steps(changed, layers, batches, config=config, start=start, progress=watcher)
     for name, layer in layers.items():
@@ -97,6 +101,7 @@ def _steps(
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
     optimizer = torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=config.momentum > 0)
     sigmas: dict[str, Tensor] = {}
+    _clip(layers, config.clip_sigma)
     for step, batch in enumerate(batches, start):
         if step >= config.steps:
             return
@@ -112,7 +117,18 @@ def _steps(
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
+        _clip(layers, config.clip_sigma)
         progress.advance()
+
+
+def _clip(layers: dict[str, CrossbarLayer], sigmas: float) -> None:
+    """Brings weights back into the range that is worth coding."""
+    if not sigmas:
+        return
+    with torch.no_grad():
+        for layer in layers.values():
+            reach = sigmas * float(layer.weight.square().mean().sqrt())
+            layer.weight.clamp_(-reach, reach)
 
 
 def _layer(model: nn.Module, name: str) -> CrossbarLayer:
