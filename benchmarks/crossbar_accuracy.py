@@ -29,7 +29,7 @@ from edgewise.crossbar.monte_carlo import ChipAccuracy, accuracy_on_chip
 from edgewise.crossbar.tuning import TuneSettings, tune
 from edgewise.dynamic import gated, place_gates
 from edgewise.ir.gates import GatePlan
-from edgewise.models.weights import load_weights, save_weights
+from edgewise.models.weights import save_weights
 from edgewise.recipes.runs import load_model
 from edgewise.trace import trace
 from edgewise.train.data import Dataset, DataSpec, open_data
@@ -165,7 +165,9 @@ def accuracies(bench: Bench) -> Iterator[str]:
 def both_modes(bench: Bench) -> Iterator[str]:
     """The same cells, folded and bit by bit, on fewer images."""
     for noise in NOISES[1:]:
-        row = bench.found.setdefault("modes", {}).setdefault(f"{noise:g}", {"images": 0, "folded": 0, "bitwise": 0, "digital": 0, "agree": 0})
+        row = bench.found.setdefault("modes", {}).setdefault(
+            f"{noise:g}", {"images": 0, "folded": 0, "bitwise": 0, "digital": 0, "agree": 0}
+        )
         while row["images"] < N_BITWISE:
             batches = bench.test(N_BITWISE, row["images"], row["images"] + PIECE_IMAGES)
             images, classes = torch.cat([batch[0] for batch in batches]), torch.cat([batch[1] for batch in batches])
@@ -196,9 +198,18 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     start_s = time.monotonic()
     data = open_data(DataSpec(text=f"imagefolder:{arguments.shared / 'data' / 'cifar10-jpeg.zip'}"))
-    found = {name: value for name, value in read_result(f"crossbar-accuracy-{arguments.network}").items() if name not in ("question", "provenance")}
+    found = {
+        name: value
+        for name, value in read_result(f"crossbar-accuracy-{arguments.network}").items()
+        if name not in ("question", "provenance")
+    }
     bench = Bench(name=arguments.network, shared=arguments.shared, work=arguments.work, data=data, found=found)
-    bench.found["settings"] = {"chip": "isaac", "images": N_IMAGES, "chips": N_CHIPS, "noise": "programming, proportional to the conductance"}
+    bench.found["settings"] = {
+        "chip": "isaac",
+        "images": N_IMAGES,
+        "chips": N_CHIPS,
+        "noise": "programming, proportional to the conductance",
+    }
     for stage in (tuning, masked_training, accuracies, both_modes):
         for news in stage(bench):
             bench.save()

@@ -178,7 +178,9 @@ class CrossbarLayer(nn.Module):
         squares = digit_squares(codes.detach().long(), self.settings, signed=bool(self.input_signed)).to(part.dtype)
         held = self.cells.held + self.settings.off_share / (1 - self.settings.off_share) * self.settings.top_level
         worth = torch.einsum("k,kro->ro", slice_weights(self.settings).square().to(held.dtype), held.square())
-        variance = self.geometry.group_columns(worth).to(part.dtype)[:, chosen].transpose(1, 2) @ self.geometry.windows(squares)[:, :, chosen]
+        variance = (
+            self.geometry.group_columns(worth).to(part.dtype)[:, chosen].transpose(1, 2) @ self.geometry.windows(squares)[:, :, chosen]
+        )
         return torch.randn(part.shape, generator=self.generator, dtype=part.dtype) * variance.clamp_min(0).sqrt() * self.settings.noise.read
 
     def _bitwise(self, codes: Tensor) -> Tensor:

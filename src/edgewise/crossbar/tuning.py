@@ -43,7 +43,9 @@ class TuneSettings:
     def __post_init__(self) -> None:
         """Checks the numbers."""
         if not self.lr > 0 or self.steps < 1 or self.refresh_every < 1:
-            raise UsageError(f"tuning needs lr > 0, steps and refresh_every of at least 1, got {self.lr:g}, {self.steps}, {self.refresh_every}")
+            raise UsageError(
+                f"tuning needs lr > 0, steps and refresh_every of at least 1, got {self.lr:g}, {self.steps}, {self.refresh_every}"
+            )
 
 
 def tune(

@@ -38,7 +38,9 @@ class GateRules:
         if self.ranking not in RANKINGS:
             raise unknown_name("ranking", self.ranking, RANKINGS)
         if self.channel_group < 1 or self.spatial_block < 1:
-            raise UsageError(f"groups of channels and blocks of positions must be at least 1, got {self.channel_group} and {self.spatial_block}")
+            raise UsageError(
+                f"groups of channels and blocks of positions must be at least 1, got {self.channel_group} and {self.spatial_block}"
+            )
 
 
 def channel_attention(maps: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c"]:

@@ -57,7 +57,7 @@ def place_gates(net: NetSpec, *, channel_ratios: Sequence[float] = (), spatial_r
 
 
 def _readers(net: NetSpec) -> dict[str, int]:
-    counts = {name: 1 for name in net.outputs}
+    counts = dict.fromkeys(net.outputs, 1)
     for layer in net.layers:
         for name in layer.inputs:
             counts[name] = counts.get(name, 0) + 1

@@ -131,7 +131,11 @@ def tap_masks(layer: LayerSpec, positions: npt.NDArray[np.bool_] | None) -> npt.
     taps = []
     for tap in np.ndindex(*layer.kernel):
         cut = [
-            slice(tap[axis] * layer.dilation[axis], tap[axis] * layer.dilation[axis] + (layer.out_hw[axis] - 1) * layer.stride[axis] + 1, layer.stride[axis])
+            slice(
+                tap[axis] * layer.dilation[axis],
+                tap[axis] * layer.dilation[axis] + (layer.out_hw[axis] - 1) * layer.stride[axis] + 1,
+                layer.stride[axis],
+            )
             for axis in range(n_axes)
         ]
         taps.append(padded[(slice(None), *cut)].reshape(len(padded), -1))
@@ -160,9 +164,7 @@ class _Rows:
     every: npt.NDArray[np.float32]
 
 
-def _tally(
-    rows: _Rows, mechanisms: frozenset[str], line_rule: LineRule | None
-) -> tuple[Floats, Floats, Floats, Floats, Floats, Floats]:
+def _tally(rows: _Rows, mechanisms: frozenset[str], line_rule: LineRule | None) -> tuple[Floats, Floats, Floats, Floats, Floats, Floats]:
     """Active blocks, driven lines, summed bit shares, positions, slowest shares, and truly active lines of each image."""
     active_rows = rows.taps @ rows.kept
     truly = active_rows.sum((1, 2), dtype=np.float64)
@@ -189,4 +191,3 @@ def _tally(
 def _chunks(n_images: int, values_per_image: int) -> list[slice]:
     step = max(1, _CHUNK_VALUES // max(1, values_per_image))
     return [slice(start, min(start + step, n_images)) for start in range(0, n_images, step)]
-

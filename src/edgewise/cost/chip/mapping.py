@@ -29,11 +29,7 @@ RowOrder = Literal["channels", "taps"]
 MAPPED_OPS = frozenset({"conv1d", "conv2d", "linear"})
 """Operations that run on arrays."""
 DIGITAL_OPS = frozenset(
-    """input batch_norm relu relu6 leaky_relu prelu elu gelu silu mish hardswish hardsigmoid hardtanh sigmoid tanh clamp
-    max_pool1d max_pool2d avg_pool1d avg_pool2d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_max_pool2d mean amax
-    add sub mul div neg cat pad flatten view permute transpose slice select split chunk unbind squeeze unsqueeze expand
-    dropout alpha_dropout feature_dropout clone contiguous to identity detach channel_shuffle pixel_shuffle pixel_unshuffle
-    log_softmax softmax roll stack repeat narrow index_select sum split_with_sizes minimum maximum""".split()
+    ["input", "batch_norm", "relu", "relu6", "leaky_relu", "prelu", "elu", "gelu", "silu", "mish", "hardswish", "hardsigmoid", "hardtanh", "sigmoid", "tanh", "clamp", "max_pool1d", "max_pool2d", "avg_pool1d", "avg_pool2d", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_max_pool2d", "mean", "amax", "add", "sub", "mul", "div", "neg", "cat", "pad", "flatten", "view", "permute", "transpose", "slice", "select", "split", "chunk", "unbind", "squeeze", "unsqueeze", "expand", "dropout", "alpha_dropout", "feature_dropout", "clone", "contiguous", "to", "identity", "detach", "channel_shuffle", "pixel_shuffle", "pixel_unshuffle", "log_softmax", "softmax", "roll", "stack", "repeat", "narrow", "index_select", "sum", "split_with_sizes", "minimum", "maximum"]
 )
 """Operations that the digital logic of a tile does, at a cost that is part of the tile's."""
 

@@ -60,7 +60,9 @@ def draw_masks(plan: GatePlan, *, n_images: int, seed: int, channel_group: int =
         rng = make_rng(seed, "masks", gate.consumer)
         masks[gate.consumer] = LayerMask(
             channels=_drawn_groups(gate.channels, channel_group, gate.channel_ratio, n_images=n_images, rng=rng),
-            positions=None if gate.spatial_ratio == 0 or len(gate.hw) != 2 else _drawn_blocks(gate, spatial_block, n_images=n_images, rng=rng),
+            positions=None
+            if gate.spatial_ratio == 0 or len(gate.hw) != 2
+            else _drawn_blocks(gate, spatial_block, n_images=n_images, rng=rng),
         )
     return masks
 

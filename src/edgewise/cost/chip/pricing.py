@@ -35,9 +35,7 @@ class _Job:
     gated_values: int
 
 
-def price_network(
-    net: NetSpec, chip: Chip, settings: ChipSettings, *, plan: GatePlan = NO_GATES, masks: Masks | None = None
-) -> ChipCost:
+def price_network(net: NetSpec, chip: Chip, settings: ChipSettings, *, plan: GatePlan = NO_GATES, masks: Masks | None = None) -> ChipCost:
     """Prices a network on a chip.
 
     Args:

@@ -10,10 +10,8 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from edgewise._core.errors import SpecError, unknown_name
+from edgewise.cost.chip.names import CHIPS
 from edgewise.cost.chip.records import Chip, Component
-
-CHIPS = ("isaac", "puma", "prime")
-"""Chips that come with the package."""
 
 Unpublished = Literal["unpublished"]
 _Form = TypeVar("_Form", bound="_Strict")
@@ -49,7 +47,7 @@ class _Positive(_Sourced):
     @classmethod
     def _is_positive(cls, value: float | str) -> float | str:
         if isinstance(value, float) and not (math.isfinite(value) and value > 0):
-            raise ValueError(f"must be positive and finite, or \"unpublished\", got {value:g}")
+            raise ValueError(f'must be positive and finite, or "unpublished", got {value:g}')
         return value
 
 
@@ -60,7 +58,7 @@ class _NotNegative(_Sourced):
     @classmethod
     def _is_not_negative(cls, value: float | str) -> float | str:
         if isinstance(value, float) and not (math.isfinite(value) and value >= 0):
-            raise ValueError(f"must be 0 or more and finite, or \"unpublished\", got {value:g}")
+            raise ValueError(f'must be 0 or more and finite, or "unpublished", got {value:g}')
         return value
 
 
@@ -115,7 +113,7 @@ class _Part(_Sourced):
     @classmethod
     def _is_not_negative(cls, value: float | str) -> float | str:
         if isinstance(value, float) and not (math.isfinite(value) and value >= 0):
-            raise ValueError(f"must be 0 or more and finite, or \"unpublished\", got {value:g}")
+            raise ValueError(f'must be 0 or more and finite, or "unpublished", got {value:g}')
         return value
 
     @model_validator(mode="after")

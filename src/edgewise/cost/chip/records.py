@@ -135,7 +135,7 @@ class Chip:
         if low:
             name, value = next(iter(low.items()))
             raise SpecError(f"`{name}` of a chip must be at least 1, got {value}")
-        sources = {**self.sources, **{name: "assumed: set by the user" for name in bits}}
+        sources = {**self.sources, **dict.fromkeys(bits, "assumed: set by the user")}
         return replace(self, sources=sources, **bits)  # type: ignore[arg-type]
 
     def sum_of(self, figure: Literal["power_w", "area_mm2"], *, per: Per) -> float | None:

@@ -58,5 +58,7 @@ class ChipSettings:
         strange = sorted(self.mechanisms - MECHANISMS)
         if strange:
             raise unknown_name("mechanism", strange[0], MECHANISMS)
-        if self.replication not in ("balanced", "freed") and not (self.replication.isascii() and self.replication.isdigit() and int(self.replication) >= 1):
+        if self.replication not in ("balanced", "freed") and not (
+            self.replication.isascii() and self.replication.isdigit() and int(self.replication) >= 1
+        ):
             raise UsageError(f"--replication must be a number of at least 1, balanced or freed, got {self.replication!r}")
