@@ -344,7 +344,7 @@ def crossbar(
     check_destination(json)
     bits = {"weight_bits": weight_bits, "input_bits": input_bits, "cell_bits": cell_bits, "adc_bits": adc_bits}
     stuck_off, stuck_on = opt.pair(stuck, flag="--stuck")
-    cells = {
+    cells: dict[str, float | str] = {
         "programming_model": noise_model,
         "stuck_off": stuck_off,
         "stuck_on": stuck_on,

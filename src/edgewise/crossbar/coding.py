@@ -106,7 +106,7 @@ def _behind_wires(levels: Tensor, blocks: Tensor, settings: AnalogSettings, *, a
     for block in range(int(blocks.max()) + 1):
         rows = torch.nonzero(blocks == block).flatten()
         share = (off + levels[:, rows] / top * (1 - off)).permute(1, 2, 0).reshape(len(rows), n_outputs * n_slices)
-        parts = [part * (1 - voltage_drop(part, wire=wire, activity=activity)) for part in share.split(settings.columns, dim=1)]
+        parts = [part * (1 - voltage_drop(part, wire=wire, activity=activity)) for part in torch.split(share, settings.columns, dim=1)]
         read = torch.cat(parts, dim=1).reshape(len(rows), n_outputs, n_slices).permute(2, 0, 1)
         seen[:, rows] = (read - off) / (1 - off) * top
     return seen

@@ -1,5 +1,6 @@
 """A convolution or linear layer on a crossbar chip."""
 
+import math
 from typing import cast
 
 import torch
@@ -169,8 +170,8 @@ class CrossbarLayer(nn.Module):
         """Root of the summed squares of digit weights, each counted as often as any row of a block drives it."""
         if self.digit_use.ndim == 0:
             digits = input_digits(torch.zeros((), dtype=torch.int64), self.settings, signed=bool(self.input_signed))
-            return float(sum(weight**2 for _, weight in digits)) ** 0.5
-        return float(self.digit_use.sum()) ** 0.5
+            return math.sqrt(sum(weight**2 for _, weight in digits))
+        return math.sqrt(float(self.digit_use.sum()))
 
     def _read_noise(self, codes: Tensor, chosen: slice | Tensor, part: Tensor) -> Tensor:
         """What reads of one block's cells deviate by: independent of each other and of every other read."""
@@ -214,7 +215,7 @@ class CrossbarLayer(nn.Module):
                 if not bool(count.any()):
                     continue
                 sums = self._converted(driven @ columns[chosen], driven, columns[chosen])
-                level = sums if sign is None else sums * sign + count * shift
+                level = sums if sign is None or shift is None else sums * sign + count * shift
                 total += weight * (level.reshape(-1, n_outputs, n_slices).double() @ worth - cells.offset * count.double())
         return total.reshape(len(windows), -1, n_outputs).permute(0, 2, 1)
 

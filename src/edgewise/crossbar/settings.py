@@ -1,7 +1,7 @@
 """How a layer computes on a chip."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edgewise._core.errors import UsageError, unknown_name
 from edgewise.cost.chip.converters import lossless_bits
@@ -50,8 +50,8 @@ class AnalogSettings:
     off_share: float = 0.0
     mode: str = "folded"
     adc_range: str = "max"
-    noise: CellNoise = CellNoise()
-    rules: MappingRules = MappingRules()
+    noise: CellNoise = field(default_factory=CellNoise)
+    rules: MappingRules = field(default_factory=MappingRules)
 
     def __post_init__(self) -> None:
         """Checks names and ranges, and what needs what."""
@@ -127,7 +127,7 @@ class AnalogSettings:
             return 1.0
         covered = self.largest_sum if self.adc_range == "max" or seen <= 0 else seen
         # A differential column's sums have both signs, and one bit tells which.
-        codes = 2 ** (self.adc_bits - 1) - 1 if self.encoding == "differential" else 2**self.adc_bits - 1
+        codes: int = 2 ** (self.adc_bits - 1) - 1 if self.encoding == "differential" else 2**self.adc_bits - 1
         return max(1.0, covered / max(1, codes))
 
     @property

@@ -46,8 +46,7 @@ def export_neurosim(folder: Path, model: nn.Module, net: NetSpec, *, plan: GateP
     lines, files = [], []
     for number, layer in enumerate(layers):
         lines.append(network_line(layer, pooled=_is_pooled(net, layer)))
-        weight = model.get_submodule(layer.name).weight.detach()
-        assert isinstance(weight, Tensor)
+        weight = model.get_parameter(f"{layer.name}.weight").detach()
         matrix = weight.reshape(weight.shape[0], -1).T
         _write_csv(folder / f"weight_{number}.csv", (matrix / matrix.abs().max().clamp_min(1e-12)).numpy(), "%.6f")
         _write_csv(folder / f"input_{number}.csv", bit_trace(_windows(layer, read[layer.name])), "%d")

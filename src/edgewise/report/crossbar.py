@@ -1,6 +1,6 @@
 """The report of a network on a crossbar chip."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
@@ -93,18 +93,22 @@ def _micro(joules: float | None) -> str:
 
 def _summary(value: Mapping[str, Any]) -> list[dict[str, str]]:
     dense = value["dense"]
-    rows = (
-        ("latency", "latency_s", lambda one: words.ms(one)),
-        ("energy, µJ", "energy_j", lambda one: _micro(one)),
-        ("power, W", "power_w", lambda one: "–" if one is None else words.significant(one)),
-        ("area, mm²", "area_mm2", lambda one: "–" if one is None else words.significant(one)),
-        ("arrays", "arrays", lambda one: f"{one:,}"),
-        ("tiles", "tiles", lambda one: f"{one:,}"),
-        ("operations executed", "ops_executed", lambda one: words.count(one)),
-        ("GOPS/mm², executed", "gops_per_mm2", lambda one: "–" if one is None else words.significant(one)),
-        ("GOPS/W, executed", "gops_per_w", lambda one: "–" if one is None else words.significant(one)),
-    )
+    shows: dict[str, tuple[str, Callable[[Any], str]]] = {
+        "latency_s": ("latency", words.ms),
+        "energy_j": ("energy, µJ", _micro),
+        "power_w": ("power, W", _plain),
+        "area_mm2": ("area, mm²", _plain),
+        "arrays": ("arrays", words.count),
+        "tiles": ("tiles", words.count),
+        "ops_executed": ("operations executed", words.count),
+        "gops_per_mm2": ("GOPS/mm², executed", _plain),
+        "gops_per_w": ("GOPS/W, executed", _plain),
+    }
     return [
         {"name": name, "before": show(dense[key]), "after": show(value[key]), "change": words.ratio(value[key], dense[key])}
-        for name, key, show in rows
+        for key, (name, show) in shows.items()
     ]
+
+
+def _plain(value: float | None) -> str:
+    return "–" if value is None else words.significant(value)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edgewise._core.errors import DeviceError, UnknownLayerError
 from edgewise.cost.chip.mapping import MAPPED_OPS, MappingRules, map_layer
@@ -29,7 +29,7 @@ class CrossbarDevice:
     """
 
     chip: Chip
-    rules: MappingRules = MappingRules()
+    rules: MappingRules = field(default_factory=MappingRules)
     batch: int = 1
 
     @property

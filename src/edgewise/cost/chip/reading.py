@@ -226,7 +226,10 @@ def _first_fault(error: ValidationError, values: Mapping[str, Any]) -> str:
     named = ".".join(_part_name(part, path[:place], values) for place, part in enumerate(path))
     if fault["type"] == "missing":
         if path[-1] == "source":
-            return f"{named.removesuffix('.source')} has no source line; say where the value comes from (a citation, `derived: ...` or `assumed: ...`)"
+            return (
+                f"{named.removesuffix('.source')} has no source line; say where the value comes from "
+                "(a citation, `derived: ...` or `assumed: ...`)"
+            )
         return f"{named} is missing"
     if fault["type"] == "extra_forbidden":
         return f"{named} is not known; remove it"

@@ -1,6 +1,6 @@
 """How a network is to run on a chip, and under which accounting it is priced."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edgewise._core.errors import UsageError, unknown_name
 from edgewise.cost.chip.activity import MECHANISMS
@@ -37,7 +37,7 @@ class ChipSettings:
     accounting: str = "gating"
     schedule: str = "serial"
     replication: str = "1"
-    rules: MappingRules = MappingRules()
+    rules: MappingRules = field(default_factory=MappingRules)
     mechanisms: frozenset[str] = MECHANISMS
     adc_rule: str = "none"
     sort_channels: bool = False
