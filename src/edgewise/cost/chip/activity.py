@@ -168,8 +168,10 @@ def _tally(rows: _Rows, mechanisms: frozenset[str], line_rule: LineRule | None) 
     """Active blocks, driven lines, summed bit shares, positions, slowest shares, and truly active lines of each image."""
     active_rows = rows.taps @ rows.kept
     truly = active_rows.sum((1, 2), dtype=np.float64)
-    on: npt.NDArray[np.bool_] = np.greater(active_rows, 0.0)
-    executed = on.any(2) if "positions" in mechanisms else np.ones(on.shape[:2], dtype=bool)
+    on = active_rows > 0
+    executed: npt.NDArray[np.bool_] = np.ones(on.shape[:2], dtype=bool)
+    if "positions" in mechanisms:
+        executed = np.asarray(on.any(2))
     if "blocks" not in mechanisms:
         on = np.broadcast_to(executed[:, :, None], on.shape)
     driven = active_rows + rows.padding @ rows.kept if "rows" in mechanisms else rows.every.sum(1)[:, None, :]
