@@ -27,9 +27,8 @@ def main() -> None:
     print(f"{chip.title}: {chip.peak_gops / 1e3:.1f} TOPS at its peak (simulated)")
     for accounting in ("dense", "gating", "reload", "static", "static-both"):
         cost = price_network(net, chip, ChipSettings(accounting=accounting), plan=plan, masks=masks)
-        print(
-            f"{accounting:12} {cost.arrays:5} arrays  {cost.area_mm2:6.2f} mm2  {cost.latency_s * 1e3:5.2f} ms  {cost.energy_j * 1e6:9.1f} uJ"
-        )
+        area_and_time = f"{cost.area_mm2:6.2f} mm2  {cost.latency_s * 1e3:5.2f} ms"
+        print(f"{accounting:12} {cost.arrays:5} arrays  {area_and_time}  {cost.energy_j * 1e6:9.1f} uJ")
 
 
 if __name__ == "__main__":

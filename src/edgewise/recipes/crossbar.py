@@ -19,7 +19,7 @@ from edgewise.dynamic import GateRules, place_gates, record_masks
 from edgewise.ir import NetSpec
 from edgewise.ir.gates import GatePlan
 from edgewise.measure.host import describe_host
-from edgewise.recipes.crossbar_accuracy import judge
+from edgewise.recipes.crossbar_accuracy import Pruning, judge
 from edgewise.recipes.crossbar_request import CrossbarRequest
 from edgewise.recipes.neurosim import export_neurosim
 from edgewise.recipes.records import LoadedModel
@@ -75,7 +75,11 @@ def run_crossbar(request: CrossbarRequest, *, progress: Progress | None = None) 
     masks = masks_of(request, loaded, plan, rules=rules, data=data, progress=watcher)
     dense = price_network(net, chip, replace(settings, accounting="reload" if settings.accounting == "reload" else "dense"))
     cost = price_network(net, chip, settings, plan=plan, masks=masks)
-    judged = None if data is None else judge(request, loaded, chip, plan=plan, rules=rules, masks=masks, data=data, progress=watcher)
+    judged = (
+        None
+        if data is None
+        else judge(request, loaded, chip, pruning=Pruning(plan=plan, rules=rules, masks=masks), data=data, progress=watcher)
+    )
     value = _value(request, chip, net, plan=plan, costs=(dense, cost))
     value.update(judged or {"accuracy": None, "accuracy_by_noise": []})
     if request.neurosim is not None and data is not None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -27,16 +27,23 @@ CALIBRATION_IMAGES = 128
 """Validation images that the ranges of inputs are learnt from."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Pruning:
+    """What is pruned of a network.
+
+    Attributes:
+        plan: Gates and their ratios.
+        rules: How masks are chosen.
+        masks: What each gate kept.
+    """
+
+    plan: GatePlan
+    rules: GateRules
+    masks: Masks
+
+
 def judge(
-    request: CrossbarRequest,
-    loaded: LoadedModel,
-    chip: Chip,
-    *,
-    plan: GatePlan,
-    rules: GateRules,
-    masks: Masks,
-    data: Dataset,
-    progress: Progress,
+    request: CrossbarRequest, loaded: LoadedModel, chip: Chip, *, pruning: Pruning, data: Dataset, progress: Progress
 ) -> dict[str, Any]:
     """Accuracy in exact arithmetic and on chips, at every noise asked for.
 
@@ -47,7 +54,7 @@ def judge(
     if not loaded.trained and not request.analog.noise_aware:
         progress.note("the network was never trained, so that its accuracy would only mislead: give --weights or a run folder")
         return {"accuracy": None, "accuracy_by_noise": []}
-    around = _around(request, plan, rules, masks)
+    around = _around(request, pruning)
     test = list(data.test.first(request.analog.images))
     with around(loaded.model):
         digital = accuracy(loaded.model, test)
@@ -77,10 +84,9 @@ def analog_settings(request: CrossbarRequest, chip: Chip, *, noise: float) -> An
     return AnalogSettings.of_chip(chip, mode=request.analog.mode, adc_range=request.analog.adc_range, noise=cells, rules=rules)
 
 
-def _around(
-    request: CrossbarRequest, plan: GatePlan, rules: GateRules, masks: Masks
-) -> Callable[[nn.Module], AbstractContextManager[nn.Module]]:
+def _around(request: CrossbarRequest, pruning: Pruning) -> Callable[[nn.Module], AbstractContextManager[nn.Module]]:
     """Gates at work; under a static accounting with the channels that are kept for most images."""
+    plan, rules, masks = pruning.plan, pruning.rules, pruning.masks
     if not any(gate.channel_ratio or gate.spatial_ratio for gate in plan.gates):
         return lambda model: nullcontext(model)
     fixed = None
