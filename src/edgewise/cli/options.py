@@ -71,6 +71,7 @@ WidthFloor: TypeAlias = Annotated[
     str | None,
     typer.Option("--width-floor", metavar="0.25x", help="Smallest share of a layer's present width.", show_default=False),
 ]
+Bits: TypeAlias = Annotated[int | None, typer.Option(metavar="N", help="Instead of the chip's own.", show_default=False)]
 Keep: TypeAlias = Annotated[
     list[str] | None, typer.Option("--keep", metavar="NAME", help="Layer whose width stays; may be repeated.", show_default=False)
 ]
@@ -98,6 +99,22 @@ def numbers(text: str, *, flag: str) -> tuple[float, ...]:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
         raise UsageError(f"{flag} must be numbers separated by commas, such as 0.485,0.456,0.406, got {text!r}") from None
+
+
+def pair(text: str, *, flag: str) -> tuple[float, float]:
+    """The two numbers in a comma-separated text.
+
+    Raises:
+        UsageError: Not two numbers.
+
+    Example:
+        >>> pair("0.01,0", flag="--stuck")
+        (0.01, 0.0)
+    """
+    found = numbers(text, flag=flag)
+    if len(found) != 2:
+        raise UsageError(f"{flag} must be two numbers separated by a comma, got {text!r}")
+    return found[0], found[1]
 
 
 def words(texts: list[str] | None) -> tuple[str, ...]:

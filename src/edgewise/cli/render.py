@@ -92,6 +92,48 @@ def report(value: Value) -> str:
     return f"wrote {value['file']} ({value['bytes']:,} bytes)"
 
 
+def crossbar(value: Value) -> str:
+    """Dense against pruned, energy by part, accuracy, and what the chip's figures rest on."""
+    dense, parts = value["dense"], []
+    setting = (
+        f"{value['model']} on {value['chip']}, accounting {value['accounting']}, {value['schedule']}, masks {value['masks']} (simulated)"
+    )
+    rows = [
+        [name, _shown(dense[key], scale), _shown(value[key], scale), _ratio(value[key], dense[key])]
+        for name, key, scale in (
+            ("latency, ms", "latency_s", 1e3),
+            ("energy, uJ", "energy_j", 1e6),
+            ("power, W", "power_w", 1.0),
+            ("area of tiles in use, mm2", "area_mm2", 1.0),
+            ("arrays", "arrays", 1.0),
+            ("tiles", "tiles", 1.0),
+            ("utilisation of cells", "utilisation", 1.0),
+            ("operations executed, M", "ops_executed", 1e-6),
+            ("GOPS/mm2, executed operations", "gops_per_mm2", 1.0),
+            ("GOPS/W, executed operations", "gops_per_w", 1.0),
+            ("GOPS/mm2, dense operations", "gops_per_mm2_dense_ops", 1.0),
+            ("GOPS/W, dense operations", "gops_per_w_dense_ops", 1.0),
+        )
+    ]
+    rows += [
+        [f"energy of {name}, uJ", _shown((dense["energy_by_component"] or {}).get(name), 1e6), _shown(joules, 1e6), None]
+        for name, joules in (value["energy_by_component"] or {}).items()
+    ]
+    parts += [setting, columns([f"{value['images']} image(s)", "dense", value["accounting"], "ratio"], rows, numeric=[1, 2, 3])]
+    for row in value["accuracy_by_noise"]:
+        interval = f" (95 %: {row['ci95'][0]:.1%} to {row['ci95'][1]:.1%})" if row["ci95"] else ""
+        parts.append(f"accuracy at {row['noise']:.1%} programming noise: {row['mean']:.1%}{interval}, {row['chips']} chips")
+    if value["accuracy"]:
+        parts.append(f"accuracy in exact arithmetic: {value['accuracy']['digital']:.1%} of {value['accuracy']['images']} test images")
+    if value.get("tuned"):
+        parts.append(f"after {value['tuned']['steps']} steps of fine-tuning under noise: {value['tuned']['mean']:.1%}")
+    parts += [f"not priced: {one['name']}, {one['reason']}" for one in value["skipped"]]
+    assumed = [f"{name}: {source}" for name, source in value["sources"].items() if source.startswith(("assumed", "derived"))]
+    parts.append("\n".join(["the chip's figures rest on:", *assumed]))
+    parts += [f"{name}: {value[name]}" for name in ("run", "report") if value.get(name)]
+    return "\n\n".join(parts)
+
+
 def tables(value: Value) -> str:
     """Quoted, simulated and measured numbers side by side."""
     if not value["rows"]:
@@ -127,6 +169,14 @@ def _left_alone(value: Value) -> list[str]:
 
 def _seconds(seconds: float | None) -> str | None:
     return None if seconds is None else format_seconds(seconds)
+
+
+def _shown(value: float | None, scale: float) -> str | None:
+    return None if value is None else f"{value * scale:.4g}" if value * scale < 1e4 else f"{value * scale:,.0f}"
+
+
+def _ratio(after: float | None, before: float | None) -> str | None:
+    return f"{after / before:.3f}x" if before and after is not None else None
 
 
 def _number(value: float | None) -> str | None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from edgewise.cost.chip.names import CHIPS
 from edgewise.measure.devices import list_devices as list_measured
 
 
@@ -14,5 +15,9 @@ def list_devices() -> dict[str, Any]:
     rows = [
         {"name": found.name, "kind": found.kind, "available": found.available, "version": found.version, "note": found.note}
         for found in list_measured()
+    ]
+    rows += [
+        {"name": chip, "kind": "simulated", "available": True, "version": "", "note": "ReRAM crossbar chip: `edgewise crossbar --chip`"}
+        for chip in CHIPS
     ]
     return {"devices": rows}

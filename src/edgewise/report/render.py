@@ -44,7 +44,7 @@ def render_run(report: RunReport) -> str:
     layers = report.layer_widths
     history = report.fine_tune.history if report.fine_tune is not None else ()
     goal = report.baseline.accuracy_validation if report.baseline is not None else None
-    return _page(
+    return page(
         "run.html",
         title=_title(report),
         report=report,
@@ -86,7 +86,7 @@ def render_comparison(reports: Sequence[RunReport]) -> str:
     Args:
         reports: Two or more; their names tell them apart.
     """
-    return _page(
+    return page(
         "comparison.html",
         title=f"{len(reports)} runs compared",
         reports=reports,
@@ -119,7 +119,8 @@ def _pareto(reports: Sequence[RunReport]) -> list[Markup]:
     return []
 
 
-def _page(template: str, **values: Any) -> str:  # noqa: ANN401 - what templates take
+def page(template: str, **values: Any) -> str:  # noqa: ANN401 - what templates take
+    """A whole page from a template of this package, with the style and the script inside."""
     script = _file("script.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     page = _environment().get_template(template)

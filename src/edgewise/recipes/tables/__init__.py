@@ -38,7 +38,19 @@ class Row:
     note: str = ""
 
 
-TABLES: Mapping[str, Callable[[Progress], tuple[Row, ...]]] = MappingProxyType({})
+def _reram_3(progress: Progress) -> tuple[Row, ...]:
+    from edgewise.recipes.tables.reram import table_3
+
+    return table_3(progress)
+
+
+def _reram_4(progress: Progress) -> tuple[Row, ...]:
+    from edgewise.recipes.tables.reram import table_4
+
+    return table_4(progress)
+
+
+TABLES: Mapping[str, Callable[[Progress], tuple[Row, ...]]] = MappingProxyType({"reram-3": _reram_3, "reram-4": _reram_4})
 """Function that makes each table, by its id."""
 
 

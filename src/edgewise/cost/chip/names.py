@@ -1,0 +1,3 @@
+"""Chips that come with the package."""
+
+CHIPS = ("isaac", "puma", "prime")

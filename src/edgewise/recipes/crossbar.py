@@ -1,0 +1,257 @@
+"""``edgewise crossbar``: what a network costs on a ReRAM chip, dense and pruned, and what accuracy is left there."""
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from edgewise._core.files import write_json, write_text
+from edgewise._core.progress import Progress, SilentProgress
+from edgewise.cost.chip.mapping import MappingRules
+from edgewise.cost.chip.masks import LayerMask, draw_masks
+from edgewise.cost.chip.pricing import price_network
+from edgewise.cost.chip.reading import load_chip
+from edgewise.cost.chip.records import Chip
+from edgewise.cost.chip.results import ChipCost, LayerCost
+from edgewise.cost.chip.settings import ChipSettings
+from edgewise.dynamic import GateRules, place_gates, record_masks
+from edgewise.ir import NetSpec
+from edgewise.ir.gates import GatePlan
+from edgewise.measure.host import describe_host
+from edgewise.recipes.crossbar_accuracy import Pruning, judge
+from edgewise.recipes.crossbar_request import CrossbarRequest
+from edgewise.recipes.neurosim import export_neurosim
+from edgewise.recipes.records import LoadedModel
+from edgewise.recipes.runs import RESULT_FILE, load_request, prepare_folder
+from edgewise.report.crossbar import render_crossbar
+from edgewise.trace import trace
+from edgewise.train.data import Dataset, DataSpec, open_data
+
+DRAWN_IMAGES = 64
+"""Images that masks are drawn for where none are recorded."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrossbarResult:
+    """What ``crossbar`` found.
+
+    Attributes:
+        value: All figures as JSON values.
+        cost: The pruned network on the chip.
+        dense: The unpruned one, under the same way of running.
+    """
+
+    value: Mapping[str, Any]
+    cost: ChipCost
+    dense: ChipCost
+
+    def to_json(self) -> dict[str, Any]:
+        """All figures as JSON values."""
+        return dict(self.value)
+
+
+def run_crossbar(request: CrossbarRequest, *, progress: Progress | None = None) -> CrossbarResult:
+    """Prices a network on a chip and, with data, judges it there.
+
+    Args:
+        request: The network, the chip, what is pruned.
+        progress: Is told how far it is.
+
+    Raises:
+        EdgewiseError: Of the kind that says what is wrong: the chip file, a layer, a size, a ratio.
+    """
+    watcher = progress or SilentProgress()
+    start_s = time.monotonic()
+    chip = load_chip(request.chip).with_bits(**dict(request.layout.bits))
+    settings = settings_of(request)
+    if request.out is not None:
+        prepare_folder(request.out, resume=False)
+    loaded = load_request(request.model)
+    net = trace(loaded.model, loaded.inputs(), name=loaded.name, verify=False).net
+    plan = plan_of(net, request)
+    data = None if request.data is None else _opened(request, watcher)
+    rules = gate_rules(request, plan, chip, net)
+    masks = masks_of(request, loaded, plan, rules=rules, data=data, progress=watcher)
+    dense = price_network(net, chip, replace(settings, accounting="reload" if settings.accounting == "reload" else "dense"))
+    cost = price_network(net, chip, settings, plan=plan, masks=masks)
+    judged = (
+        None
+        if data is None
+        else judge(request, loaded, chip, pruning=Pruning(plan=plan, rules=rules, masks=masks), data=data, progress=watcher)
+    )
+    value = _value(request, chip, net, plan=plan, costs=(dense, cost))
+    value.update(judged or {"accuracy": None, "accuracy_by_noise": []})
+    if request.neurosim is not None and data is not None:
+        value["neurosim"] = export_neurosim(
+            request.neurosim, loaded.model, net, plan=plan, rules=rules, images=next(iter(data.test))[0][:1]
+        )
+    value["seconds"] = time.monotonic() - start_s
+    _write(request, value)
+    return CrossbarResult(value=value, cost=cost, dense=dense)
+
+
+def settings_of(request: CrossbarRequest) -> ChipSettings:
+    """How the network runs on the chip."""
+    layout = request.layout
+    return ChipSettings(
+        accounting=request.accounting.strip().lower(),
+        schedule=layout.schedule,
+        replication=layout.replication,
+        rules=MappingRules(row_order=layout.row_order, aligned=layout.aligned),  # type: ignore[arg-type]
+        mechanisms=frozenset(layout.mechanisms),
+        adc_rule=layout.adc_rule,
+        sort_channels=layout.sort_channels,
+        convolutions_only=layout.convolutions_only,
+        skip_unsupported=layout.skip_unsupported,
+    )
+
+
+def plan_of(net: NetSpec, request: CrossbarRequest) -> GatePlan:
+    """The gates, at the ratios given or drawn."""
+    drawn = request.pruning.drawn()
+    channels, spatial = request.pruning.channel_ratios, request.pruning.spatial_ratios
+    if drawn is not None and not math.isnan(drawn[0]):
+        channels = (drawn[0],) if drawn[1] in ("channels", "both") else ()
+        spatial = (drawn[0],) if drawn[1] in ("positions", "both") else ()
+    return place_gates(net, channel_ratios=channels, spatial_ratios=spatial)
+
+
+def gate_rules(request: CrossbarRequest, plan: GatePlan, chip: Chip, net: NetSpec) -> GateRules:
+    """How masks are chosen; groups of the array's size where asked for."""
+    group = request.pruning.channel_group
+    if group == "array":
+        taps = max((math.prod(net.layer(gate.consumer).kernel) for gate in plan.gates), default=1)
+        size = chip.rows if request.layout.row_order == "taps" else max(1, chip.rows // taps)
+    else:
+        size = int(group)
+    ranking = "attention" if request.pruning.drawn() is None else "random"
+    return GateRules(ranking=ranking, channel_group=size, spatial_block=request.pruning.spatial_block)
+
+
+def masks_of(
+    request: CrossbarRequest, loaded: LoadedModel, plan: GatePlan, *, rules: GateRules, data: Dataset | None, progress: Progress
+) -> dict[str, LayerMask]:
+    """Masks recorded from validation images through the gated network or, without data or where asked for, drawn."""
+    if not any(gate.channel_ratio or gate.spatial_ratio for gate in plan.gates):
+        return {}
+    if data is None or request.pruning.drawn() is not None:
+        n_images = DRAWN_IMAGES if data is None else request.analog.images
+        return draw_masks(plan, n_images=n_images, seed=request.seed, channel_group=rules.channel_group, spatial_block=rules.spatial_block)
+    batches = data.validation.first(request.analog.images)
+    progress.start("recording masks", len(batches))
+    return record_masks(loaded.model, plan, batches, rules=rules, seed=request.seed, progress=progress)
+
+
+def _opened(request: CrossbarRequest, progress: Progress) -> Dataset:
+    assert request.data is not None
+    spec = DataSpec(text=request.data.data, mean=request.data.mean, std=request.data.std, seed=request.seed, batch_size=50)
+    return open_data(spec, progress=progress)
+
+
+def _value(request: CrossbarRequest, chip: Chip, net: NetSpec, *, plan: GatePlan, costs: tuple[ChipCost, ChipCost]) -> dict[str, Any]:
+    dense, cost = costs
+    drawn = request.pruning.drawn() is not None or request.data is None
+    pruned = any(gate.channel_ratio or gate.spatial_ratio for gate in plan.gates)
+    return {
+        "model": net.name,
+        "chip": chip.name,
+        "kind": "simulated",
+        "accounting": cost.accounting,
+        "schedule": "serial" if cost.accounting == "reload" else request.layout.schedule,
+        "masks": "none" if not pruned else "drawn" if drawn else "recorded",
+        "images": cost.n_images,
+        **cost_to_json(cost),
+        "layers": [layer_to_json(layer) for layer in cost.layers],
+        "dense": {**cost_to_json(dense), "accounting": dense.accounting, "layers": [layer_to_json(layer) for layer in dense.layers]},
+        "ratios": _ratios(plan),
+        "peak": peak_to_json(chip),
+        "skipped": [{"name": name, "reason": reason} for name, reason in cost.skipped],
+        "sources": {**chip.sources, **{f"component {part.name}": part.source for part in chip.components}},
+        "published": [{"name": name, "value": value, "source": source} for name, value, source in chip.published],
+        "provenance": _provenance(request),
+    }
+
+
+def cost_to_json(cost: ChipCost) -> dict[str, Any]:
+    """The figures of a network on a chip as JSON values; efficiency counts the operations executed."""
+    by_op: dict[str, int] = {}
+    for layer in cost.layers:
+        by_op[layer.mapping.op] = by_op.get(layer.mapping.op, 0) + layer.mapping.arrays
+    return {
+        "arrays": cost.arrays,
+        "arrays_by_op": by_op,
+        "imas": cost.imas,
+        "tiles": cost.tiles,
+        "latency_s": cost.latency_s,
+        "energy_j": cost.energy_j,
+        "energy_by_component": None if cost.energy_by_component is None else dict(cost.energy_by_component),
+        "area_mm2": cost.area_mm2,
+        "power_w": cost.power_w,
+        "utilisation": cost.utilisation,
+        "ops_dense": cost.ops_dense,
+        "ops_executed": cost.ops_executed,
+        "ops_counted": "executed, 1 multiply-accumulate = 2 operations",
+        "gops_per_mm2": cost.gops_per_mm2(cost.ops_executed),
+        "gops_per_w": cost.gops_per_w(cost.ops_executed),
+        "gops_per_mm2_dense_ops": cost.gops_per_mm2(cost.ops_dense),
+        "gops_per_w_dense_ops": cost.gops_per_w(cost.ops_dense),
+    }
+
+
+def layer_to_json(layer: LayerCost) -> dict[str, Any]:
+    """One layer's figures as JSON values."""
+    return {
+        "name": layer.mapping.name,
+        "op": layer.mapping.op,
+        "arrays": layer.mapping.arrays,
+        "copies": layer.mapping.copies,
+        "latency_s": layer.latency_s,
+        "energy_j": layer.energy_j,
+        "array_reads": layer.reads,
+        "wordline_drives": layer.drives,
+        "conversions": layer.conversions,
+        "positions": layer.positions,
+        "ops_dense": layer.ops_dense,
+        "ops_executed": layer.ops_executed,
+    }
+
+
+def peak_to_json(chip: Chip) -> dict[str, float | None]:
+    """The chip with every array busy, from the sums of its parts."""
+    power, area, gops = chip.sum_of("power_w", per="chip"), chip.sum_of("area_mm2", per="chip"), chip.peak_gops
+    known = power is not None and area is not None and gops is not None
+    return {
+        "gops": gops,
+        "power_w": power,
+        "area_mm2": area,
+        "gops_per_w": gops / power if known and gops is not None and power else None,
+        "gops_per_mm2": gops / area if known and gops is not None and area else None,
+    }
+
+
+def _ratios(plan: GatePlan) -> dict[str, list[float]]:
+    blocks = {gate.block: gate for gate in plan.gates}
+    return {
+        "channel": [blocks[block].channel_ratio for block in sorted(blocks)],
+        "spatial": [blocks[block].spatial_ratio for block in sorted(blocks)],
+    }
+
+
+def _provenance(request: CrossbarRequest) -> dict[str, Any]:
+    host = describe_host()
+    return {
+        "cpu": host.cpu,
+        "system": host.system,
+        "versions": dict(host.versions),
+        "seed": request.seed,
+        "date": time.strftime("%Y-%m-%d"),
+    }
+
+
+def _write(request: CrossbarRequest, value: dict[str, Any]) -> None:
+    if request.out is None:
+        return
+    value["run"], value["report"] = str(request.out), str(request.out / "report.html")
+    write_json(request.out / RESULT_FILE, value)
+    write_text(request.out / "report.html", render_crossbar(value))

@@ -1,0 +1,94 @@
+"""Attention, masks and where gates go."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from cost.chip.networks import net
+from edgewise._core.errors import PlanError, UsageError
+from edgewise.dynamic import GateRules, channel_attention, gate_masks, gated, place_gates, record_masks, spatial_attention, top_k_mask
+from edgewise.ir.gates import Gate, GatePlan, kept_count
+
+
+def _gate(channels: float, positions: float, *, n: int = 6, side: int = 4) -> Gate:
+    return Gate(consumer="2", producer="0", block=0, channels=n, hw=(side, side), channel_ratio=channels, spatial_ratio=positions)
+
+
+def test_attention_by_hand() -> None:
+    maps = torch.tensor([[[[1.0, 3.0]], [[0.0, 2.0]]]])
+    assert channel_attention(maps).tolist() == [[2.0, 1.0]]
+    assert spatial_attention(maps).tolist() == [[[0.5, 2.5]]]
+
+
+@settings(max_examples=40, deadline=None)
+@given(n=st.integers(1, 30), kept=st.integers(0, 30), seed=st.integers(0, 99))
+def test_exactly_kept_are_marked_and_ties_go_to_the_first(n: int, kept: int, seed: int) -> None:
+    kept = min(kept, n)
+    scores = torch.randint(0, 3, (4, n), generator=torch.Generator().manual_seed(seed)).float()
+    mask = top_k_mask(scores, kept)
+    assert mask.sum(1).tolist() == [kept] * 4
+    for row, marked in zip(scores.tolist(), mask.tolist(), strict=True):
+        wanted = sorted(range(n), key=lambda place: (-row[place], place))[:kept]
+        assert [place for place in range(n) if marked[place]] == sorted(wanted)
+
+
+def test_counts_have_no_float_traps() -> None:
+    assert [kept_count(10, ratio) for ratio in (0.7, 0.9)] == [3, 1]
+    assert all(kept_count(count, 0.0) == count for count in range(1, 20))
+
+
+def test_both_masks_come_from_the_map_as_it_is() -> None:
+    maps = torch.rand(3, 6, 4, 4, generator=torch.Generator().manual_seed(0))
+    channels, positions = gate_masks(maps, _gate(0.5, 0.25))
+    assert torch.equal(channels, top_k_mask(channel_attention(maps), 3))
+    assert torch.equal(positions.flatten(1), top_k_mask(spatial_attention(maps).flatten(1), 12))
+
+
+def test_groups_and_blocks_are_kept_whole() -> None:
+    maps = torch.rand(2, 6, 4, 4, generator=torch.Generator().manual_seed(0))
+    channels, positions = gate_masks(maps, _gate(0.5, 0.5), GateRules(channel_group=4, spatial_block=2))
+    assert channels.sum(1).tolist()[0] in (2, 4)  # one of a group of 4 and a rest of 2
+    assert torch.equal(positions[:, ::2, ::2].repeat_interleave(2, 1).repeat_interleave(2, 2), positions)
+
+
+def test_vgg16_has_twelve_gates_and_resnet56_one_a_block() -> None:
+    vgg, resnet = (place_gates(net(name), channel_ratios=(0.5,)) for name in ("vgg16", "resnet56"))
+    assert len(vgg.gates) == 12 and vgg.n_blocks == 5 and [gate.block for gate in vgg.gates] == [0, 0, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4]
+    assert len(resnet.gates) == 27 and all(gate.consumer.endswith("conv2") for gate in resnet.gates)
+
+
+def test_wrong_ratios_are_refused() -> None:
+    with pytest.raises(PlanError, match=r"--channel-ratios needs 1 ratio or 5 \(one for each block\), got 3"):
+        place_gates(net("vgg16"), channel_ratios=(0.1, 0.2, 0.3))
+    with pytest.raises(PlanError, match=r"must lie in \[0, 1\), got 1"):
+        place_gates(net("vgg16"), spatial_ratios=(1.0,))
+
+
+def test_gates_act_only_while_they_are_open_and_masks_are_recorded() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 6, 3, padding=1), nn.ReLU(), nn.Conv2d(6, 4, 1)).eval()
+    images = torch.rand(5, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    plan = GatePlan(gates=(_gate(0.5, 0.5),), n_blocks=1)
+    before = model(images)
+    masks = record_masks(model, plan, [(images,)])
+    with gated(model, plan), torch.no_grad():
+        pruned = model(images)
+    assert torch.equal(model(images), before) and not torch.allclose(pruned, before)
+    mask = masks["2"]
+    assert mask.channels.sum(1).tolist() == [3] * 5 and mask.positions.sum((1, 2)).tolist() == [8] * 5
+    maps = model[1](model[0](images))
+    kept = torch.from_numpy(mask.channels)[:, :, None, None] * torch.from_numpy(mask.positions)[:, None]
+    torch.testing.assert_close(pruned, model[2](maps * kept))
+
+
+def test_ratio_zero_is_the_dense_network_bit_for_bit() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 6, 3, padding=1), nn.ReLU(), nn.Conv2d(6, 4, 1)).eval()
+    images = torch.rand(2, 3, 4, 4)
+    with gated(model, GatePlan(gates=(_gate(0.0, 0.0),), n_blocks=1)):
+        assert torch.equal(model(images), nn.Sequential(*model)(images))
+
+
+def test_kept_outside_its_range() -> None:
+    with pytest.raises(UsageError, match=r"must lie in \[0, 3\], got kept=4"):
+        top_k_mask(torch.rand(1, 3), 4)
