@@ -271,14 +271,20 @@ def tables(
     only: Annotated[
         str | None, typer.Option("--only", metavar="ID[,ID…]", help="Tables to make; all by default.", show_default=False)
     ] = None,
+    pictures: Annotated[
+        Path | None, typer.Option("--pictures", metavar="DIR", help="Also draw the figures there, as SVG.", show_default=False)
+    ] = None,
     json: opt.Json = None,
 ) -> None:
     """Makes the tutorial's tables: quoted, simulated and measured side by side."""
     check_destination(json)
+    names = opt.words([only] if only else None)
     with watch("making tables", results=json) as progress:
-        from edgewise.recipes.tables import make_tables, tables_to_json
+        from edgewise.recipes.tables import draw_pictures, make_tables, tables_to_json
 
-        rows = make_tables(opt.words([only] if only else None), progress=progress)
+        rows = make_tables(names, progress=progress)
+        if pictures is not None:
+            draw_pictures(pictures, names)
     show(tables_to_json(rows), render=render.tables, path=json)
 
 

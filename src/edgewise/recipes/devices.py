@@ -34,7 +34,9 @@ def _simulated(spec: GpuSpec) -> dict[str, Any]:
         left_out = [one["errors"]["mean"] for one in packaged_fit("pooled").errors["left_out"]]
         mean = None
         whose = f"{spec.model}'s (same die)" if spec.model != "pooled" else "all fitted GPUs'"
-        note = f"{spec.title}: transferred, {whose} coefficients; GPUs left out of a fit so err by {min(left_out):.0%} to {max(left_out):.0%}"
+        note = (
+            f"{spec.title}: transferred, {whose} coefficients; GPUs left out of a fit so err by {min(left_out):.0%} to {max(left_out):.0%}"
+        )
     return {
         "name": spec.name,
         "kind": "simulated",

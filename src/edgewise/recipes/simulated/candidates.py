@@ -81,9 +81,7 @@ def choices_of(gpu: GpuDevice, net: NetSpec, structure: Structure, *, floor: flo
     return found
 
 
-def curve_of(
-    gpu: GpuDevice, lowering: Lowering, builder: TableBuilder, name: str, *, widths: list[int]
-) -> Float[np.ndarray, " widths"]:
+def curve_of(gpu: GpuDevice, lowering: Lowering, builder: TableBuilder, name: str, *, widths: list[int]) -> Float[np.ndarray, " widths"]:
     """Seconds of all layers with weights that a variable touches, at each of its widths, the others as they are."""
     touched = [group for group in lowering.groups if group.head.priced and name in (*group.head.in_dim.ties, *group.last.out_dim.ties)]
     calls: list[list[Workload]] = []

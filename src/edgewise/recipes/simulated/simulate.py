@@ -90,9 +90,7 @@ class Simulation:
         }
 
 
-def run_simulate(
-    model: ModelRequest, device: DeviceRequest, *, residual: bool = False, progress: Progress | None = None
-) -> Simulation:
+def run_simulate(model: ModelRequest, device: DeviceRequest, *, residual: bool = False, progress: Progress | None = None) -> Simulation:
     """Simulates a network.
 
     Args:
