@@ -178,14 +178,18 @@ class Pricer:
         values = self.batch * out_channels[where] * calls.field("written_positions", where)
         macs = values * calls.field("kernel", where)
         compute = 2 * macs / (DEPTHWISE_SHARE * self.machine.flops_per_s)
-        return self._streaming("depthwise", calls.moved_bytes(where, in_channels, out_channels, batch=self.batch), values, compute, macs)
+        return self._streaming(
+            "depthwise", calls.moved_bytes(where, in_channels, out_channels, batch=self.batch), values=values, compute_s=compute, macs=macs
+        )
 
     def _move(self, calls: Calls, where: np.ndarray, in_channels: Many, out_channels: Many) -> Costs:
         values = self.batch * out_channels[where] * calls.field("written_positions", where)
         nothing = np.zeros(len(where))
-        return self._streaming("stream", calls.moved_bytes(where, in_channels, out_channels, batch=self.batch), values, nothing, nothing)
+        return self._streaming(
+            "stream", calls.moved_bytes(where, in_channels, out_channels, batch=self.batch), values=values, compute_s=nothing, macs=nothing
+        )
 
-    def _streaming(self, family: str, moved_bytes: Many, values: Many, compute_s: Many, macs: Many) -> Costs:
+    def _streaming(self, family: str, moved_bytes: Many, *, values: Many, compute_s: Many, macs: Many) -> Costs:
         # A kernel finds in the cache what the one before it left there.
         cached = np.minimum(self.machine.cache_bytes / np.maximum(moved_bytes, 1.0), 1.0)
         memory = moved_bytes * (1 - cached + cached / CACHE_SPEED) / (STREAM_SHARE * self.machine.bytes_per_s)

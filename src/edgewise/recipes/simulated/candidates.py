@@ -70,7 +70,7 @@ def choices_of(gpu: GpuDevice, net: NetSpec, structure: Structure, *, floor: flo
         present = builder.present_width(name)
         high = highest_width(present, step=GROWTH_STEP) if net.tie(name).growable else present
         widths = list(range(max(1, int(np.ceil(present * floor - 1e-9))), high + 1))
-        curve = curve_of(gpu, lowering, builder, name, widths=widths)
+        curve = curve_of(gpu, lowering, builder=builder, name=name, widths=widths)
         edges = [widths[place] for place in jumps(curve)]
         if len(edges) < _FEW_EDGES:
             # Within a tile latency still rises a little with every channel: a few round widths serve.
@@ -92,7 +92,7 @@ def curve_of(gpu: GpuDevice, lowering: Lowering, builder: TableBuilder, name: st
     return np.array([sum(cost.latency_s for cost in gpu.costs(row)) for row in calls])
 
 
-def layer_widths(group: Group, net: NetSpec, structure: Structure, tie: str, widths: tuple[int, ...]) -> tuple[int, ...]:
+def layer_widths(group: Group, net: NetSpec, *, structure: Structure, tie: str, widths: tuple[int, ...]) -> tuple[int, ...]:
     """Output widths of a layer at widths of its tie's variable."""
     if tie not in structure.plain:
         return widths

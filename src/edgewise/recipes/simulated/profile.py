@@ -163,15 +163,15 @@ def profile_simulated(loaded: LoadedModel, request: ProfileRequest, *, progress:
         gpu=gpu,
         structure=structure,
         choices=choices,
-        rows=simulated_rows(gpu, net, structure, few_of(choices)),
+        rows=simulated_rows(gpu, net, structure=structure, candidates=few_of(choices)),
         simulation=simulation,
         seconds=time.monotonic() - start_s,
-        warnings=_warnings(simulation, structure, watcher),
+        warnings=_warnings(simulation, structure, progress=watcher),
     )
 
 
 def simulated_rows(
-    gpu: GpuDevice, net: NetSpec, structure: Structure, candidates: Mapping[str, tuple[int, ...]]
+    gpu: GpuDevice, net: NetSpec, *, structure: Structure, candidates: Mapping[str, tuple[int, ...]]
 ) -> tuple[SimulatedRow, ...]:
     """The staircase of every layer whose width may be chosen, in running order."""
     lowering = gpu.lowering(net)
@@ -179,12 +179,12 @@ def simulated_rows(
     for group in lowering.groups:
         own = net.own_tie(group.head)
         if group.head.priced and own is not None and own in candidates:
-            at_candidates = layer_widths(group, net, structure, own, candidates[own])
-            rows.append(_row(gpu, lowering, net, group, tie=own, candidates=at_candidates))
+            at_candidates = layer_widths(group, net, structure=structure, tie=own, widths=candidates[own])
+            rows.append(_row(gpu, net, lowering=lowering, group=group, tie=own, candidates=at_candidates))
     return tuple(rows)
 
 
-def _row(gpu: GpuDevice, lowering: Lowering, net: NetSpec, group: Group, *, tie: str, candidates: tuple[int, ...]) -> SimulatedRow:
+def _row(gpu: GpuDevice, net: NetSpec, *, lowering: Lowering, group: Group, tie: str, candidates: tuple[int, ...]) -> SimulatedRow:
     call = lowering.workloads(group, net.widths)[0]
     low, high = width_range(group.head.out_dim, net, floor=DEFAULT_FLOOR)
     swept = np.arange(low, max(high, *candidates) + 1)
@@ -211,7 +211,7 @@ def _row(gpu: GpuDevice, lowering: Lowering, net: NetSpec, group: Group, *, tie:
     )
 
 
-def _warnings(simulation: Simulation, structure: Structure, progress: Progress) -> tuple[str, ...]:
+def _warnings(simulation: Simulation, structure: Structure, *, progress: Progress) -> tuple[str, ...]:
     warnings = []
     if not simulation.fitted:
         warnings.append(f"{simulation.device} is priced from its data sheet with coefficients fitted to other GPUs")

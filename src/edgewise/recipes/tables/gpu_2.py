@@ -69,4 +69,6 @@ PUBLISHED = (
 
 def rows(progress: Progress) -> tuple[Row, ...]:
     """The table: quoted beside simulated."""
-    return tuple(row for one in PUBLISHED for row in pair_rows("gpu-2", DEVICE, BATCH, one, progress, flop_note=FLOP_NOTE))
+    return tuple(
+        row for one in PUBLISHED for row in pair_rows("gpu-2", one, device=DEVICE, batch=BATCH, progress=progress, flop_note=FLOP_NOTE)
+    )

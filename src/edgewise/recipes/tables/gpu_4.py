@@ -31,5 +31,5 @@ PUBLISHED = (
 
 def rows(progress: Progress) -> tuple[Row, ...]:
     """The table: quoted beside simulated."""
-    made = [row for one in PUBLISHED for row in pair_rows("gpu-4", DEVICE, BATCH, one, progress, flop_note=FLOP_NOTE)]
-    return (*made, *recovered_rows("gpu-4", DEVICE, BATCH, 3.02, -0.272))
+    made = [row for one in PUBLISHED for row in pair_rows("gpu-4", one, device=DEVICE, batch=BATCH, progress=progress, flop_note=FLOP_NOTE)]
+    return (*made, *recovered_rows("gpu-4", DEVICE, batch=BATCH, quoted_ms=3.02, quoted_change=-0.272))

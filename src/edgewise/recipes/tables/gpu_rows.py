@@ -120,18 +120,16 @@ def optimised(model: str, device: str, *, batch: int, change: float | None, para
     return Optimised(profile=profile, before=profile.simulation, after=after, net=net, reached=reached)
 
 
-def pair_rows(table: str, device: str, batch: int, published: Published, progress: Progress, *, flop_note: str) -> list[Row]:
+def pair_rows(table: str, published: Published, *, device: str, batch: int, progress: Progress, flop_note: str) -> list[Row]:
     """The rows of a baseline and of the optimised network beside it."""
     found = optimised(
         published.model, device, batch=batch, change=published.change, params_at_least=published.params_at_least, progress=progress
     )
     ours = f"{published.label} optimised"
-    rows = [
-        Row(table=table, row=published.label, column="time, ms", **_beside(published.time_s[0], found.before.latency_s, published.note))
-    ]
-    rows += _counts(table, published.label, 0, published, found.profile.net)
-    rows += _counts(table, ours, 1, published, found.net)
-    rows.append(Row(table=table, row=ours, column="time, ms", **_beside(published.time_s[1], found.after.latency_s, "")))
+    rows = [_time_row(table, published.label, quoted_s=published.time_s[0], simulated_s=found.before.latency_s, note=published.note)]
+    rows += _counts(table, published.label, place=0, published=published, net=found.profile.net)
+    rows += _counts(table, ours, place=1, published=published, net=found.net)
+    rows.append(_time_row(table, ours, quoted_s=published.time_s[1], simulated_s=found.after.latency_s))
     rows.append(
         Row(
             table=table,
@@ -150,7 +148,7 @@ def pair_rows(table: str, device: str, batch: int, published: Published, progres
     return rows
 
 
-def recovered_rows(table: str, device: str, batch: int, quoted_ms: float, quoted_change: float) -> list[Row]:
+def recovered_rows(table: str, device: str, *, batch: int, quoted_ms: float, quoted_change: float) -> list[Row]:
     """The published optimised VGG-16 of 2.04M, at the widths recovered from its counts."""
     net, base = simulated_at("vgg16-hrank", device, batch=batch)
     names = [layer.name for layer in net.priced if layer.op == "conv2d"]
@@ -158,7 +156,7 @@ def recovered_rows(table: str, device: str, batch: int, quoted_ms: float, quoted
     row = "VGG16 optimised, recovered widths"
     note = "32,32,64,64,128x8,512: the plateau of multiples of 32 that fits 2.04M; inferred, not confirmed by the authors"
     return [
-        Row(table=table, row=row, column="time, ms", **_beside(quoted_ms / 1e3, after.latency_s, note)),
+        _time_row(table, row, quoted_s=quoted_ms / 1e3, simulated_s=after.latency_s, note=note),
         Row(
             table=table, row=row, column="change of time", quoted=quoted_change,
             simulated=round(after.latency_s / base.latency_s - 1, 4), note="difference in percentage points: see both columns",
@@ -170,7 +168,7 @@ RECOVERED = (32, 32, 64, 64, *[128] * 8, 512)
 """Widths of the 13 convolutions of the optimised VGG-16 of 2.04M parameters (inferred)."""
 
 
-def _counts(table: str, row: str, place: int, published: Published, net: NetSpec) -> list[Row]:
+def _counts(table: str, row: str, *, place: int, published: Published, net: NetSpec) -> list[Row]:
     kept = "counted" if place == 0 else f"counted; ours keeps at least {published.params_at_least:g}x of the baseline's"
     rows = [
         Row(table=table, row=row, column="parameters, M", quoted=published.params_m[place], simulated=round(net.params / 1e6, 3), note=kept)
@@ -184,9 +182,16 @@ def _counts(table: str, row: str, place: int, published: Published, net: NetSpec
     return rows
 
 
-def _beside(quoted_s: float, simulated_s: float, note: str) -> dict[str, float | str]:
+def _time_row(table: str, row: str, *, quoted_s: float, simulated_s: float, note: str = "") -> Row:
     apart = f"simulated is {simulated_s / quoted_s - 1:+.1%} off"
-    return {"quoted": round(quoted_s * 1e3, 4), "simulated": round(simulated_s * 1e3, 4), "note": f"{apart}; {note}" if note else apart}
+    return Row(
+        table=table,
+        row=row,
+        column="time, ms",
+        quoted=round(quoted_s * 1e3, 4),
+        simulated=round(simulated_s * 1e3, 4),
+        note=f"{apart}; {note}" if note else apart,
+    )
 
 
 def _how_close(found: Optimised) -> str:
