@@ -20,6 +20,15 @@ def list_devices() -> dict[str, Any]:
     ]
     rows += [_simulated(spec) for spec in gpu_specs().values()]
     rows.append(
+        {
+            "name": "portable:FILE",
+            "kind": "simulated",
+            "available": True,
+            "version": "",
+            "note": "an NPU or DSP known by its channel granularity, described in a TOML file",
+        }
+    )
+    rows.append(
         {"name": "gpu:FILE", "kind": "simulated", "available": True, "version": "", "note": "a GPU that `edgewise calibrate` wrote to FILE"}
     )
     return {"devices": rows}

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from edgewise._core.errors import UsageError
-from edgewise.cost.gpu.ops import Form, calls_of, form_of
-from edgewise.cost.gpu.pricing import Costs, Pricer
+from edgewise.cost.gpu.ops import Calls, Form, calls_of, form_of
+from edgewise.cost.gpu.pricing import Costs
 from edgewise.cost.gpu.shapes import Many
 from edgewise.cost.lowering.generic import PlainLowering
 from edgewise.cost.lowering.groups import FusionRules
@@ -40,19 +41,37 @@ class LayerCost:
         return self.macs / self.latency_s
 
 
+@runtime_checkable
+class CallPricer(Protocol):
+    """Prices calls, many at once."""
+
+    @property
+    def batch(self) -> int:
+        """Images at once."""
+        ...
+
+    def price(self, calls: Calls, in_channels: Many, out_channels: Many) -> Costs:
+        """What calls cost at these widths."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class GpuDevice:
-    """Prices networks on a simulated GPU.
+    """Prices networks on a simulated GPU (or accelerator).
 
     Attributes:
         name: As ``--device`` takes it.
         pricer: The model, the machine and the batch.
         start_s: Seconds that a network takes to start, once.
+        fitted: The coefficients were fitted to this very device.
+        about: Where its figures come from.
     """
 
     name: str
-    pricer: Pricer
+    pricer: CallPricer
     start_s: float = 0.0
+    fitted: bool = False
+    about: tuple[tuple[str, str], ...] = ()
     _known: dict[Workload, LayerCost] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:

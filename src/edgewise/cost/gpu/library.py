@@ -11,11 +11,14 @@ from typing import Any
 from edgewise._core.errors import SpecError, UnknownNameError
 from edgewise.cost.gpu.device import GpuDevice
 from edgewise.cost.gpu.model import GpuModel, model_from_json
+from edgewise.cost.gpu.portable import read_portable
 from edgewise.cost.gpu.pricing import Pricer
 from edgewise.cost.gpu.specs import GpuSpec, gpu_spec, gpu_specs
 
 FILE_PREFIX = "gpu:"
 """``gpu:FILE`` names a GPU by a file that ``edgewise calibrate`` wrote."""
+PORTABLE_PREFIX = "portable:"
+"""``portable:FILE.toml`` names an accelerator by its channel granularity."""
 FORMAT = 1
 POOLED = "pooled"
 
@@ -68,7 +71,7 @@ def fit_to_json(fit: Fit, *, spec: GpuSpec | None = None) -> dict[str, Any]:
 def known_gpu(name: str) -> bool:
     """Whether a device name stands for a simulated GPU."""
     usual = name.strip()
-    return usual.lower() in gpu_specs() or usual[: len(FILE_PREFIX)].lower() == FILE_PREFIX
+    return usual.lower() in gpu_specs() or usual.lower().startswith((FILE_PREFIX, PORTABLE_PREFIX))
 
 
 def usual_name(name: str) -> str:
@@ -95,9 +98,18 @@ def open_gpu(name: str, *, batch: int = 1, residual: bool = False) -> GpuDevice:
         SpecError: The file is damaged.
         UsageError: The batch is below 1.
     """
+    usual = usual_name(name)
+    if usual.startswith(PORTABLE_PREFIX):
+        path = Path(usual[len(PORTABLE_PREFIX) :])
+        return GpuDevice(name=usual, pricer=read_portable(path, batch=batch), about=(("simulated device", f"portable form, {path.name}"),))
     spec, fit = sheet_of(name)
+    about = (
+        ("simulated device", f"{spec.title}, {'fitted' if spec.fitted else 'transferred'} coefficients ({spec.model})"),
+        ("data sheet", spec.sources),
+        ("traces", ", ".join(f"{key} {value}" for key, value in fit.provenance.items())),
+    )
     pricer = Pricer(model=fit.model, machine=spec.machine, batch=batch, residual=residual)
-    return GpuDevice(name=usual_name(name), pricer=pricer, start_s=fit.model.launch_s)
+    return GpuDevice(name=usual, pricer=pricer, start_s=fit.model.launch_s, fitted=spec.fitted, about=about)
 
 
 def sheet_of(name: str) -> tuple[GpuSpec, Fit]:

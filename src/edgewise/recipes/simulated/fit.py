@@ -9,7 +9,7 @@ import numpy as np
 from torch import nn
 
 from edgewise._core.progress import Progress
-from edgewise.cost.gpu.library import sheet_of
+from edgewise.cost.gpu.device import GpuDevice
 from edgewise.ir import NetSpec, WidthPlan
 from edgewise.measure.host import describe_host
 from edgewise.recipes.fit import FitResult, widths_of
@@ -129,7 +129,7 @@ def _value(request: FitRequest, found: _Fitted, *, seconds: float) -> dict[str, 
         "audit": [],
         "warnings": [*profile.warnings, *_missed(found), *trained.warnings],
         "settings": dict(found.settings),
-        "provenance": _provenance(request),
+        "provenance": _provenance(request, profile.gpu),
         "seconds": seconds,
     }
 
@@ -170,13 +170,10 @@ def _scores(profile: SimulatedProfile, request: FitRequest, lessons: Lessons | N
     return dict(score_channels(model, profile.traced, kind="batch_norm" if kind == "batch_norm" else "l2"))
 
 
-def _provenance(request: FitRequest) -> dict[str, Any]:
-    spec, fit = sheet_of(request.device.device)
+def _provenance(request: FitRequest, gpu: GpuDevice) -> dict[str, Any]:
     host = describe_host()
     return {
-        "simulated device": f"{spec.title}, {'fitted' if spec.fitted else 'transferred'} coefficients ({spec.model})",
-        "data sheet": spec.sources,
-        "traces": dict(fit.provenance),
+        **dict(gpu.about),
         "system": host.system,
         "versions": dict(host.versions),
         "seed": request.seed,

@@ -18,7 +18,7 @@ def is_simulated(name: str) -> bool:
         return True
     if is_measured_device(name):
         return False
-    raise unknown_name("device", name, (*MEASURED_DEVICES, "exec:CMD", *gpu_specs(), "gpu:FILE"))
+    raise unknown_name("device", name, (*MEASURED_DEVICES, "exec:CMD", *gpu_specs(), "gpu:FILE", "portable:FILE"))
 
 
 def open_simulated(request: DeviceRequest, *, residual: bool = False) -> GpuDevice:

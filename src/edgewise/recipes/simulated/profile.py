@@ -214,7 +214,7 @@ def _row(gpu: GpuDevice, net: NetSpec, *, lowering: Lowering, group: Group, tie:
 def _warnings(simulation: Simulation, structure: Structure, *, progress: Progress) -> tuple[str, ...]:
     warnings = []
     if not simulation.fitted:
-        warnings.append(f"{simulation.device} is priced from its data sheet with coefficients fitted to other GPUs")
+        warnings.append(f"{simulation.device} is priced from its data sheet: no figure was ever measured on it")
     if simulation.extrapolated_share > 0.2:
         warnings.append(
             f"{simulation.extrapolated_share:.0%} of the time is extrapolated: the traces hold 3x3 convolutions of stride 1 only"

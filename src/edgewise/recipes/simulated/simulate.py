@@ -6,7 +6,6 @@ from typing import Any
 from edgewise._core.progress import Progress, SilentProgress
 from edgewise.cost import Piece
 from edgewise.cost.gpu.device import GpuDevice, LayerCost
-from edgewise.cost.gpu.library import sheet_of
 from edgewise.ir import NetSpec
 from edgewise.recipes.requests import DeviceRequest, ModelRequest
 from edgewise.recipes.runs import load_request
@@ -121,7 +120,7 @@ def simulate_net(net: NetSpec, gpu: GpuDevice) -> Simulation:
         macs=net.macs,
         params=net.params,
         layers=layers,
-        fitted=sheet_of(gpu.name)[0].fitted,
+        fitted=gpu.fitted,
     )
 
 
