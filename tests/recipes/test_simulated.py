@@ -161,7 +161,7 @@ def test_predict_adds_a_column_and_calibrate_fits_it_back(tmp_path: Path, capsys
     with source.open("w", newline="") as stream:
         csv.writer(stream).writerows([("batch", "in_channels", "out_channels", "size"), *rows])
     assert _run("predict", "--device", "V100", "--csv", source, "--out", priced, "--no-residual") == 0
-    table = list(csv.DictReader(priced.open()))
+    table = list(csv.DictReader(priced.read_text().splitlines()))
     assert len(table) == len(rows) and all(float(row["predicted_ms"]) > 0 for row in table)
     traced = tmp_path / "trace.csv"
     traced.write_text(priced.read_text().replace("predicted_ms", "latency_ms", 1))

@@ -32,7 +32,7 @@ def test_81_blocks_on_80_places_are_two_half_empty_waves() -> None:
 def test_every_gpu_is_a_device_that_prices_everything(name: str) -> None:
     gpu = open_gpu(name, batch=4)
     assert isinstance(gpu, Device)
-    net = chain()
+    net = chain(16, 40)
     pieces = gpu.pieces(net)
     estimates = gpu.estimate(pieces)
     assert all(one.latency_s > 0 and one.kind == Kind.SIMULATED for one in estimates)
@@ -41,7 +41,7 @@ def test_every_gpu_is_a_device_that_prices_everything(name: str) -> None:
 
 
 def test_a_prepared_network_costs_the_same_at_any_widths() -> None:
-    gpu, net = open_gpu("p6000", batch=8), chain()
+    gpu, net = open_gpu("p6000", batch=8), chain(16, 40)
     ready = prepare(net, gpu)
     free = [tie for tie in net.ties if tie.free]
     for change in ({}, {tie.name: max(1, tie.width - 3) for tie in free}):

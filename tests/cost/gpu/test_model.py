@@ -51,10 +51,16 @@ def test_a_fit_recovers_the_times_of_a_known_gpu(trace: Traced) -> None:
     assert errors.spearman > 0.9999
 
 
-def test_coefficients_move_to_another_gpu(trace: Traced, model: GpuModel) -> None:
-    other = Machine(multiprocessors=20, flops_per_s=5e12, bytes_per_s=200e9)
-    moved = fit_model([trace], residual=False).choose(trace.shapes, other).latency_s
-    assert errors_of(moved, model.choose(trace.shapes, other).latency_s).mean < 0.02
+def test_coefficients_pooled_over_two_gpus_price_a_third(trace: Traced, model: GpuModel) -> None:
+    second, third = (
+        Machine(multiprocessors=sms, flops_per_s=flops, bytes_per_s=moved) for sms, flops, moved in ((40, 6e12, 320e9), (20, 5e12, 200e9))
+    )
+    choice = model.choose(trace.shapes, second)
+    other = replace(
+        trace, latency_s=choice.latency_s, machine=second, families=tuple(model.families[place].family for place in choice.place)
+    )
+    moved = fit_model([trace, other], residual=False).choose(trace.shapes, third).latency_s
+    assert errors_of(moved, model.choose(trace.shapes, third).latency_s).mean < 0.02
 
 
 def test_handicaps_find_the_family_that_the_library_prefers() -> None:
@@ -64,7 +70,7 @@ def test_handicaps_find_the_family_that_the_library_prefers() -> None:
 
 
 def test_too_few_rows_are_refused(trace: Traced) -> None:
-    with pytest.raises(DataError, match="at least 120 rows, got 10"):
+    with pytest.raises(DataError, match="at least 60 rows, got 10"):
         fit_model([trace.chosen(np.arange(len(trace)) < 10)])
 
 

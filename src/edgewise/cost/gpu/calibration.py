@@ -9,13 +9,15 @@ import numpy as np
 from edgewise._core.errors import DataError
 from edgewise._core.progress import Progress, SilentProgress
 from edgewise._core.rng import make_rng
-from edgewise.cost.gpu.fitting import LEAST_ROWS, Errors, Traced, errors_of, fit_model
+from edgewise.cost.gpu.fitting import Errors, Traced, errors_of, fit_model
 from edgewise.cost.gpu.model import GpuModel
 from edgewise.cost.gpu.shapes import Many
 from edgewise.cost.gpu.terms import Machine
 from edgewise.cost.gpu.traces import TraceTable
 
 FOLDS = 5
+LEAST_ROWS = 120
+"""Rows that a calibration needs: what is held out must say something too."""
 
 
 @dataclass(frozen=True, kw_only=True)

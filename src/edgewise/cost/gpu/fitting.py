@@ -21,7 +21,7 @@ from edgewise.cost.gpu.residual import Boosting, grow_trees
 from edgewise.cost.gpu.shapes import ConvShapes, Many
 from edgewise.cost.gpu.terms import Machine, Terms, terms_of
 
-LEAST_ROWS = 120
+LEAST_ROWS = 60
 """Rows that a fit needs; fewer leave the coefficients to chance."""
 LEAST_FAMILY_ROWS = 25
 _ROUNDS = 20

@@ -14,7 +14,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from edgewise.cost.gpu.shapes import FLOAT_BYTES, ConvShapes, Many
+from edgewise.cost.gpu.shapes import FLOAT_BYTES, All, ConvShapes, Many
 from edgewise.cost.workload import Workload
 
 
@@ -126,7 +126,7 @@ class Calls:
         """A field of some of the calls."""
         return np.asarray(self.columns[_FIELDS.index(name), where])
 
-    def shapes(self, where: np.ndarray, in_channels: Many, out_channels: Many, *, batch: int) -> ConvShapes:
+    def shapes(self, where: np.ndarray, in_channels: All, out_channels: All, *, batch: int) -> ConvShapes:
         """The convolutions among the calls at these widths.
 
         Args:
@@ -142,7 +142,7 @@ class Calls:
             **{name: self.field(name, where) for name in ("groups", "in_h", "in_w", "out_h", "out_w", "kernel", "window", "stride")},
         )
 
-    def moved_bytes(self, where: np.ndarray, in_channels: Many, out_channels: Many, *, batch: int) -> Many:
+    def moved_bytes(self, where: np.ndarray, in_channels: All, out_channels: All, *, batch: int) -> Many:
         """Bytes of activations that some calls read and write."""
         values = in_channels[where] * self.field("read_positions", where) + out_channels[where] * self.field("written_positions", where)
         return np.asarray(FLOAT_BYTES * batch * values)

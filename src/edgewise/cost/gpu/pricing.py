@@ -22,7 +22,7 @@ import numpy as np
 
 from edgewise.cost.gpu.model import Choice, GpuModel
 from edgewise.cost.gpu.ops import Calls, Pricing
-from edgewise.cost.gpu.shapes import FLOAT_BYTES, ConvShapes, Many, up
+from edgewise.cost.gpu.shapes import FLOAT_BYTES, All, ConvShapes, Many, up
 from edgewise.cost.gpu.terms import COMPUTE_TERMS, LAUNCH_TERMS, TERMS, Machine
 
 KERNEL_S = 3e-6
@@ -123,7 +123,7 @@ class Pricer:
                     getattr(made, field.name)[where] = getattr(part, field.name)
         return made
 
-    def _conv(self, calls: Calls, where: np.ndarray, in_channels: Many, out_channels: Many) -> Costs:
+    def _conv(self, calls: Calls, where: np.ndarray, in_channels: All, out_channels: All) -> Costs:
         shapes = calls.shapes(where, in_channels, out_channels, batch=self.batch)
         choice = self.model.choose(shapes, self.machine, residual=self.residual)
         families = [fit.family for fit in self.model.families]
@@ -148,7 +148,7 @@ class Pricer:
         here = np.arange(len(shapes))
         return np.asarray(np.minimum(shapes.macs * share[choice.place] / done[choice.place, here], 1.0))
 
-    def _linear(self, calls: Calls, where: np.ndarray, in_channels: Many, out_channels: Many) -> Costs:
+    def _linear(self, calls: Calls, where: np.ndarray, in_channels: All, out_channels: All) -> Costs:
         rows, read, written = self.batch * calls.field("repeats", where), in_channels[where], out_channels[where]
         options = [(a, b, split) for a, b in GEMM_TILES for split in GEMM_SPLITS]
         blocks = np.stack([up(written, float(a)) * up(rows, float(b)) * split for a, b, split in options])
@@ -174,7 +174,7 @@ class Pricer:
             extrapolated=np.ones(len(where), dtype=bool),
         )
 
-    def _depthwise(self, calls: Calls, where: np.ndarray, in_channels: Many, out_channels: Many) -> Costs:
+    def _depthwise(self, calls: Calls, where: np.ndarray, in_channels: All, out_channels: All) -> Costs:
         values = self.batch * out_channels[where] * calls.field("written_positions", where)
         macs = values * calls.field("kernel", where)
         compute = 2 * macs / (DEPTHWISE_SHARE * self.machine.flops_per_s)
@@ -182,7 +182,7 @@ class Pricer:
             "depthwise", calls.moved_bytes(where, in_channels, out_channels, batch=self.batch), values=values, compute_s=compute, macs=macs
         )
 
-    def _move(self, calls: Calls, where: np.ndarray, in_channels: Many, out_channels: Many) -> Costs:
+    def _move(self, calls: Calls, where: np.ndarray, in_channels: All, out_channels: All) -> Costs:
         values = self.batch * out_channels[where] * calls.field("written_positions", where)
         nothing = np.zeros(len(where))
         return self._streaming(

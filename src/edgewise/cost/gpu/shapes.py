@@ -15,6 +15,8 @@ from jaxtyping import Float
 
 Many = Float[np.ndarray, " n"]
 """One number for each convolution."""
+All = Float[np.ndarray, " all"]
+"""One number for each call of a network, of which only some are looked at."""
 
 FLOAT_BYTES = 4.0
 """Bytes of an activation or a weight in fp32, the only precision of the traces."""

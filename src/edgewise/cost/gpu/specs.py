@@ -13,7 +13,7 @@ from typing import Any
 from edgewise._core.errors import SpecError, unknown_name
 from edgewise.cost.gpu.terms import Machine
 
-PEAK_PER_WATT = {28: 28e9, 20: 40e9, 16: 56e9, 12: 56e9, 7: 110e9, 4: 160e9}
+PEAK_PER_WATT = {28: 28e9, 20: 40e9, 16: 56.2e9, 12: 56.2e9, 7: 110e9, 4: 160e9}
 """Peak fp32 FLOP/s for each watt of the board that a process node (in nm) keeps up. The figure for 16 and 12 nm is V100's own
 (14.0 TFLOP/s at 250 W, whose traces show no throttling); the others scale it by the foundries' claims of power at equal speed."""
 THROTTLE_EXPONENT = 0.4
