@@ -76,7 +76,7 @@ class Family:
 
         Example:
             >>> from edgewise.cost.gpu.shapes import conv_shapes
-            >>> one = lambda value: np.array([value])
+            >>> one = lambda value: np.array([float(value)])
             >>> wide = conv_shapes({"batch": one(37), "in_channels": one(11), "out_channels": one(401), "size": one(41)})
             >>> Family(kind="ig", tile=(128, 64)).blocks(wide).tolist()
             [3402.0]
