@@ -9,7 +9,7 @@ import typer
 from edgewise._core.errors import UsageError
 
 # A comma ends a device where the name of another follows: commands behind `exec:` may hold commas.
-_BETWEEN_DEVICES = re.compile(r",(?=\s*(?:exec:|lut:|[A-Za-z][A-Za-z0-9-]*\s*(?:,|$)))")
+_BETWEEN_DEVICES = re.compile(r",(?=\s*(?:exec:|lut:|gpu:|portable:|[A-Za-z][A-Za-z0-9-]*\s*(?:,|$)))")
 
 Model: TypeAlias = Annotated[
     str,
@@ -47,6 +47,9 @@ Database: TypeAlias = Annotated[
         help="Latency database; by default $EDGEWISE_HOME/latency.sqlite or in the cache folder.",
         show_default=False,
     ),
+]
+Residual: TypeAlias = Annotated[
+    bool, typer.Option("--residual/--no-residual", help="Correct what the traces cover by the learned residual.")
 ]
 Seed: TypeAlias = Annotated[int, typer.Option("--seed", metavar="N", help="Seed of everything drawn.")]
 Json: TypeAlias = Annotated[

@@ -143,6 +143,58 @@ def tables(value: Value) -> str:
     return columns(header, rows, numeric=[3, 4, 5])
 
 
+def simulate(value: Value) -> str:
+    """The layers with what bounds them, and the whole network."""
+    rows = [
+        [
+            layer["name"],
+            layer["op"],
+            f"{layer['in_channels']}→{layer['out_channels']}",
+            layer["family"],
+            layer["blocks"],
+            layer["waves"],
+            f"{layer['utilisation']:.2f}",
+            f"{layer['tile_utilisation']:.2f}",
+            layer["bound_by"],
+            _seconds(layer["latency_s"]),
+            "extrapolated" if layer["extrapolated"] else "",
+        ]
+        for layer in value["layers"]
+    ]
+    header = ["layer", "op", "channels", "family", "blocks", "waves", "waves used", "tiles used", "bound by", "latency", ""]
+    known = f"{value['coefficients']} coefficients, {value['extrapolated_share']:.0%} of the time extrapolated"
+    total = f"{_seconds(value['latency_s'])} simulated on {value['device']} at batch {value['batch']} ({known})"
+    return f"{columns(header, rows, numeric=[4, 5, 6, 7, 9])}\n\n{total}"
+
+
+def predict(value: Value) -> str:
+    """The file written, and the errors where measured times were there."""
+    lines = [f"wrote {value['out']}: {value['rows']} rows simulated on {value['device']} ({value['coefficients']} coefficients)"]
+    if value["extrapolated_rows"]:
+        lines.append(f"{value['extrapolated_rows']} rows are extrapolated: the traces hold dense 3x3 convolutions of stride 1 only")
+    if value["error"] is not None:
+        lines.append(f"against the measured times: {_errors(value['error'])}")
+    return "\n".join(lines)
+
+
+def calibrate(value: Value) -> str:
+    """The file written, and the held-out errors."""
+    held_out = value["held_out"]
+    families = ", ".join(f"{one['family']} {one['rows']}" for one in value["families"])
+    return "\n".join(
+        [
+            f"wrote {value['file']}: use it as --device {value['device']}",
+            f"{value['rows']} rows, {value['in_families']} of them in families: {families}",
+            f"held out, {held_out['folds']} folds, kernel family not told: {_errors(held_out['analytic'])}",
+            f"with the learned residual: {_errors(held_out['with_residual'])}",
+        ]
+    )
+
+
+def _errors(value: Mapping[str, Any]) -> str:
+    return f"mean error {value['mean']:.1%}, median {value['median']:.1%}, 90 % below {value['p90']:.1%}, Spearman {value['spearman']:.3f}"
+
+
 def _why(rows: Sequence[Mapping[str, Any]]) -> str:
     cells = [
         [

@@ -28,6 +28,8 @@ from edgewise.recipes.own_training import OwnCourse, Training
 from edgewise.recipes.profile import Profiled, profile_model
 from edgewise.recipes.records import LoadedModel, in_memory
 from edgewise.recipes.requests import DeviceRequest, FitRequest, ModelRequest, ProfileRequest
+from edgewise.recipes.simulated.opening import is_simulated
+from edgewise.recipes.simulated.profile import SimulatedProfile, profile_simulated
 from edgewise.recipes.training import Course, NoCourse
 from edgewise.report import from_json, render_run
 from edgewise.trace import apply_plan, trace
@@ -186,7 +188,7 @@ def profile_module(
     *,
     device: str | DeviceRequest = "onnxruntime-cpu",
     options: Options | None = None,
-) -> Profiled:
+) -> Profiled | SimulatedProfile:
     """The latency staircases of a network on a device, and the widths worth considering.
 
     Args:
@@ -208,6 +210,8 @@ def profile_module(
         seed=options.seed,
         calibrate=options.calibrate,
     )
+    if is_simulated(request.device.device):
+        return profile_simulated(_loaded(model, inputs, options), request, progress=options.progress)
     with LatencyDatabase(request.device.db, progress=options.progress) as database:
         return profile_model(_loaded(model, inputs, options), request, database=database, progress=options.progress)
 

@@ -17,6 +17,7 @@ from edgewise.recipes.records import LoadedModel
 from edgewise.recipes.report import run_report
 from edgewise.recipes.requests import FitRequest, ProfileRequest, ReportRequest
 from edgewise.recipes.runs import REPORT_FILE, append_log, is_finished, load_request, load_run, prepare_folder, write_run
+from edgewise.recipes.simulated.opening import is_simulated
 from edgewise.recipes.training import Course, DataCourse, NoCourse, Trained, open_training
 from edgewise.recipes.unfinished import Kept, check_same, forget, keep, kept, settings_of
 from edgewise.recipes.why import WhyRow, explain
@@ -110,6 +111,11 @@ def fit_network(request: FitRequest, loaded: LoadedModel, course: Course, *, pro
     Raises:
         TargetError: The target is out of reach.
     """
+    if is_simulated(request.device.device):
+        # It imports from here what measured and simulated fits share.
+        from edgewise.recipes.simulated.fit import fit_simulated
+
+        return fit_simulated(request, loaded, course, progress=progress)
     start_s = time.monotonic()
     settings = settings_of(request, loaded)
     known = kept(request.out, settings) if request.resume and request.out is not None else None

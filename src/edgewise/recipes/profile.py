@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgewise._core.errors import UnknownLayerError, UsageError
 from edgewise._core.progress import Progress, SilentProgress
@@ -20,6 +20,7 @@ from edgewise.measure.sampling import Sample
 from edgewise.recipes.records import LoadedModel
 from edgewise.recipes.requests import DeviceRequest, ProfileRequest
 from edgewise.recipes.runs import load_request
+from edgewise.recipes.simulated.opening import is_simulated
 from edgewise.recipes.staircases import DEFAULT_FLOOR, StaircaseRow, edges_of_tie, reading_step_of_tie, staircase_rows, step_of_tie
 from edgewise.recipes.timing import TimingJob, runtime_settings, time_together
 from edgewise.report.data import DISAGREEMENT_RATIO
@@ -29,6 +30,9 @@ from edgewise.widths.tables import Pricing, Structure, TableBuilder, structure_o
 
 _FEW_EDGES = 2
 """With fewer right edges below the present width, those of the layers that read it are candidates too."""
+if TYPE_CHECKING:
+    from edgewise.recipes.simulated.profile import SimulatedProfile
+
 _FEW_LAYERS = 30
 """Up to so many distinct layers each gets the full set of probes."""
 
@@ -111,8 +115,8 @@ class Profiled:
         }
 
 
-def run_profile(request: ProfileRequest, *, progress: Progress | None = None) -> Profiled:
-    """Profiles a network on a device.
+def run_profile(request: ProfileRequest, *, progress: Progress | None = None) -> "Profiled | SimulatedProfile":
+    """Profiles a network on a device, measured or simulated.
 
     Args:
         request: What to profile.
@@ -122,7 +126,13 @@ def run_profile(request: ProfileRequest, *, progress: Progress | None = None) ->
         EdgewiseError: The model, the device or a layer name is wrong.
     """
     watcher = progress or SilentProgress()
+    simulated = is_simulated(request.device.device)
     loaded = load_request(request.model)
+    if simulated:
+        # It imports from here what measured and simulated profiles share.
+        from edgewise.recipes.simulated.profile import profile_simulated
+
+        return profile_simulated(loaded, request, progress=watcher)
     with LatencyDatabase(request.device.db, progress=watcher) as database:
         return profile_model(loaded, request, database=database, progress=watcher)
 
@@ -136,7 +146,7 @@ def profile_model(loaded: LoadedModel, request: ProfileRequest, *, database: Lat
     net = traced.net
     chosen = chosen_ties(net, keep=request.keep, only=request.only)
     if not chosen:
-        raise UsageError(_nothing_to_choose(net))
+        raise UsageError(nothing_to_choose(net))
     device = device_for(net, runtime.settings, book)
     if request.calibrate:
         device.overheads = overheads_of(runtime, book, database, progress=progress)
@@ -196,7 +206,8 @@ def chosen_ties(net: NetSpec, *, keep: tuple[str, ...], only: tuple[str, ...]) -
     return frozenset((free & ties_of(only) if only else free) - ties_of(keep))
 
 
-def _nothing_to_choose(net: NetSpec) -> str:
+def nothing_to_choose(net: NetSpec) -> str:
+    """Why no width of a network may be chosen, in words."""
     free = [tie.name for tie in net.ties if tie.free]
     if free:
         return f"--keep and --only leave no width of {net.name} to choose; free are {', '.join(free[:5])}{', ...' if len(free) > 5 else ''}"

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from torch import nn
 
+from edgewise._core.errors import UsageError
 from edgewise._core.progress import Progress, SilentProgress
+from edgewise.cost.gpu.library import known_gpu
 from edgewise.measure.database import LatencyDatabase, piece_key
 from edgewise.measure.runtimes import Runtime
 from edgewise.measure.sampling import Sample, Schedule, measure_interleaved
@@ -46,7 +48,10 @@ def runtime_settings(request: DeviceRequest) -> RuntimeSettings:
 
     Raises:
         UnknownNameError: No such device is measured.
+        UsageError: It is simulated, and cannot be measured.
     """
+    if known_gpu(request.device):
+        raise UsageError(f"--device {request.device} is simulated, so nothing can be measured on it; use `edgewise simulate`")
     return RuntimeSettings(device=request.device, threads=request.threads, batch=request.batch, precision=request.precision)
 
 

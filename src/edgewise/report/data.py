@@ -62,6 +62,11 @@ class Staircase:
         latency_raw_s: The medians as measured; empty where not kept.
         candidates: Widths worth considering.
         candidates_of: The tie whose candidates they are.
+        utilisation: On a simulated GPU, the share of all places of its waves that blocks fill; empty elsewhere.
+        tile_utilisation: The share of its tiles' products that were asked for.
+        throughput_macs_per_s: Multiply-accumulates per second.
+        waves: Waves of thread blocks.
+        extrapolated: The model of the device was not fitted to such layers.
     """
 
     name: str
@@ -72,12 +77,18 @@ class Staircase:
     latency_raw_s: tuple[Seconds, ...] = ()
     candidates: tuple[Count, ...] = ()
     candidates_of: str = ""
+    utilisation: tuple[Share, ...] = ()
+    tile_utilisation: tuple[Share, ...] = ()
+    throughput_macs_per_s: tuple[Seconds, ...] = ()
+    waves: tuple[Count, ...] = ()
+    extrapolated: bool = False
 
     def __post_init__(self) -> None:
         """Checks that widths ascend and every width has its latency."""
         if list(self.widths) != sorted(set(self.widths)):
             raise RunError(f"`widths` of layer {self.name!r} must ascend, got {list(self.widths)[:8]}")
-        for name, values in (("latency_s", self.latency_s), ("latency_raw_s", self.latency_raw_s)):
+        for name in ("latency_s", "latency_raw_s", "utilisation", "tile_utilisation", "throughput_macs_per_s", "waves"):
+            values: tuple[float, ...] = getattr(self, name)
             if len(values) != len(self.widths) and (values or name == "latency_s"):
                 raise RunError(
                     f"`{name}` of layer {self.name!r} must have one value for each of its {len(self.widths)} widths, got {len(values)}"
@@ -115,9 +126,11 @@ class NetworkCheck:
         predicted_s: Latency predicted, in seconds.
         measured_s: Median latency measured, in seconds.
         min_s: Fastest repeat, in seconds.
+        simulated_s: Latency on a device that is not here, in seconds.
     """
 
     name: str = ""
+    simulated_s: Seconds | None = None
     predicted_s: Seconds | None = None
     measured_s: Seconds | None = None
     min_s: Seconds | None = None
@@ -150,6 +163,7 @@ class Profile:
     probes: Count | None = None
     probes_cached: Count | None = None
     seconds: Seconds | None = None
+    kind: str = "measured"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -62,7 +62,8 @@ def setting_words(report: RunReport) -> str:
         >>> setting_words(RunReport(device="onnxruntime-cpu", threads=1, batch=1, precision="fp32"))
         'onnxruntime-cpu, 1 thread, batch 1, fp32'
     """
-    threads = "" if report.threads is None else f"{report.threads} thread{'s' if report.threads != 1 else ''}"
+    simulated = report.profile is not None and report.profile.kind == "simulated"
+    threads = "" if report.threads is None or simulated else f"{report.threads} thread{'s' if report.threads != 1 else ''}"
     batch = "" if report.batch is None else f"batch {report.batch}"
     return ", ".join(part for part in (report.device, threads, batch, report.precision) if part)
 
@@ -89,7 +90,7 @@ def headline(report: RunReport) -> Headline | None:
     before, after = report.baseline or _NONE, report.result or _NONE
     options = (
         (before.min_s, after.min_s, "fastest repeats", after.kind),
-        (before.latency_s, after.latency_s, "medians", after.kind),
+        (before.latency_s, after.latency_s, "medians" if after.kind == "measured" else after.kind, after.kind),
         (before.predicted_s or before.latency_s, after.predicted_s, "prediction", "predicted"),
     )
     place = f" on {setting_words(report)}" if setting_words(report) else ""
@@ -109,6 +110,8 @@ def headline(report: RunReport) -> Headline | None:
 
 def _profile_headline(report: RunReport, place: str) -> Headline | None:
     network = report.profile.network if report.profile is not None else None
+    if network is not None and network.simulated_s is not None:
+        return Headline(figure=ms(network.simulated_s), claim="a run", sentence=f"Simulated{place}: nothing was measured", kind="simulated")
     if network is None or network.measured_s is None:
         return None
     predicted = "" if network.predicted_s is None else f"; predicted from its layers {ms(network.predicted_s)}"
@@ -159,7 +162,7 @@ def _latency_tile(before: Figures, after: Figures) -> Tile:
         if new is not None:
             rows.append(TileRow(label=label, before=ms(old), after=ms(new), change=_change(new, old, after.latency_s, kind), kind=kind))
     return Tile(
-        name="Latency, median",
+        name="Latency, median" if after.kind == "measured" else f"Latency, {after.kind}",
         before=ms(before.latency_s),
         after=ms(after.latency_s),
         change=ratio(after.latency_s, before.latency_s),

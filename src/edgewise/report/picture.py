@@ -1,12 +1,15 @@
-"""A staircase as a picture of its own, for a README: light on light pages, dark on dark ones."""
+"""A chart as a picture of its own, for a README: light on light pages, dark on dark ones."""
 
+from collections.abc import Sequence
 from importlib import resources
 
 from markupsafe import Markup
 
-from edgewise.report.charts import StairsMarks, staircase_chart
+from edgewise.report.charts import StairsMarks, staircase_chart, widths_chart
 from edgewise.report.charts.svg import element
-from edgewise.report.data import Staircase
+from edgewise.report.data import LayerWidth, Staircase
+
+_CAPTION = 26.0
 
 
 def staircase_svg(stairs: Staircase, marks: StairsMarks, *, size: tuple[float, float] = (680.0, 320.0), caption: str = "") -> str:
@@ -21,9 +24,23 @@ def staircase_svg(stairs: Staircase, marks: StairsMarks, *, size: tuple[float, f
     Returns:
         The text of an SVG file that refers to nothing outside it.
     """
+    room = _CAPTION if caption else 0.0
+    return _standalone(staircase_chart(stairs, marks, size=(size[0], size[1] - room)), size, caption)
+
+
+def widths_svg(rows: Sequence[LayerWidth], *, width: float = 680.0, caption: str = "") -> str:
+    """A standalone SVG of the widths of a network before and after.
+
+    Args:
+        rows: Layers in the order of the network; at least one.
+        width: Width of the picture.
+        caption: A line below the plot.
+    """
+    return _standalone(widths_chart(rows, width=width), (width, 250.0 + (_CAPTION if caption else 0.0)), caption)
+
+
+def _standalone(chart: Markup, size: tuple[float, float], caption: str) -> str:
     style = (resources.files("edgewise.report") / "templates" / "picture.css").read_text(encoding="utf-8")
-    room = 26.0 if caption else 0.0
-    chart = staircase_chart(stairs, marks, size=(size[0], size[1] - room))
     words = element("text", caption, x=0, y=size[1] - 6, class_="caption") if caption else Markup("")
     picture = element(
         "svg",

@@ -72,12 +72,14 @@ def profile_summary(profile: Profile) -> RenderableType:
     if len(profile.layers) > MAX_ROWS:
         parts.append(Text(f"and {len(profile.layers) - MAX_ROWS} more layers", style="dim"))
     network = profile.network
-    if network is not None:
+    if network is not None and network.simulated_s is not None:
+        parts.append(Text(f"network: {ms(network.simulated_s)} simulated on {_clean(profile.device)}", style="bold"))
+    elif network is not None:
         apart = "" if network.error is None else f" ({percent(network.error, digits=1, sign=True)})"
         parts.append(Text(f"network: predicted {ms(network.predicted_s)}, measured {ms(network.measured_s)}{apart}", style="bold"))
         if network.disagrees:
             parts.append(_warning("prediction and measurement differ by over 10 %"))
-    if profile.probes is not None:
+    if profile.probes:
         known = f", {profile.probes_cached} of them known already" if profile.probes_cached else ""
         parts.append(Text(f"{profile.probes} probes{known}, {duration(profile.seconds)}", style="dim"))
     return Group(*parts)

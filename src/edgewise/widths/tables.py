@@ -1,7 +1,8 @@
 """From a network and a device to a width problem: variables, links, and a table for each fused layer."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,8 @@ from edgewise.widths.solution import Totals
 
 PriceWorkload = Callable[[Workload], float]
 """Seconds of one kernel call."""
+Announce = Callable[[Sequence[Workload]], object]
+"""Is told of the calls that will be priced next, so that a device can price them at once."""
 Worth = Callable[[str, int], float]
 """Worth of a tie at a width: importance kept, or 0 where only parameters count."""
 _BINS = 12
@@ -32,6 +35,7 @@ class Pricing:
         per_call_s: Overhead of each call, in seconds.
         scale: Factor on the sum of calls.
         start_s: Overhead of the network, in seconds.
+        announce: Is told of the calls of each table before they are priced; none where that saves nothing.
     """
 
     net: NetSpec
@@ -40,6 +44,7 @@ class Pricing:
     per_call_s: float = 0.0
     scale: float = 1.0
     start_s: float = 0.0
+    announce: Announce | None = None
 
     def group_s(self, group: Group, widths: Mapping[str, int]) -> float:
         """Seconds of a fused group and its share of the overheads, at these widths."""
@@ -227,12 +232,25 @@ class TableBuilder:
             return np.array([latency_s, params, macs, 0.0 if self._worth else params])
         shape = tuple(len(variables[name].values) for name in names)
         tables = np.zeros((3, *shape))
-        for place in np.ndindex(*shape):
-            chosen = {name: variables[name].values[option] for name, option in zip(names, place, strict=True)}
+        options = {
+            place: {name: variables[name].values[option] for name, option in zip(names, place, strict=True)} for place in np.ndindex(*shape)
+        }
+        self._announce(group, list(options.values()), variables)
+        for place, chosen in options.items():
             tables[(slice(None), *place)] = self._cost(group, chosen, variables)
         value = np.zeros(shape) if self._worth else tables[1]
         factors.append(Factor(name=group.head.name, variables=names, latency_s=tables[0], params=tables[1], macs=tables[2], value=value))
         return np.zeros(4)
+
+    def _announce(self, group: Group, options: Sequence[Mapping[str, int]], variables: Mapping[str, Variable]) -> None:
+        """Tells the device of all calls of a group's table."""
+        if self._pricing.announce is None:
+            return
+        calls: list[Workload] = []
+        for chosen in options:
+            with suppress(PlanError):
+                calls += self._pricing.lowering.workloads(group, self._widths_for(group, chosen, variables))
+        self._pricing.announce(calls)
 
     def _cost(self, group: Group, chosen: Mapping[str, int], variables: Mapping[str, Variable]) -> tuple[float, float, float]:
         """Seconds, parameters and MACs of a group at these widths of its variables."""

@@ -6,13 +6,15 @@ function imports what it needs when it is called, so that listing the tables cos
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from edgewise._core.errors import UnknownNameError
+from edgewise._core.files import write_text
 from edgewise._core.progress import Progress, SilentProgress
 
-__all__ = ["TABLES", "Row", "make_tables", "tables_to_json"]
+__all__ = ["PICTURES", "TABLES", "Row", "draw_pictures", "make_tables", "tables_to_json"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,8 +52,91 @@ def _reram_4(progress: Progress) -> tuple[Row, ...]:
     return table_4(progress)
 
 
-TABLES: Mapping[str, Callable[[Progress], tuple[Row, ...]]] = MappingProxyType({"reram-3": _reram_3, "reram-4": _reram_4})
+def _gpu_2(progress: Progress) -> tuple[Row, ...]:
+    from edgewise.recipes.tables.gpu_2 import rows
+
+    return rows(progress)
+
+
+def _gpu_4(progress: Progress) -> tuple[Row, ...]:
+    from edgewise.recipes.tables.gpu_4 import rows
+
+    return rows(progress)
+
+
+def _gpu_5(progress: Progress) -> tuple[Row, ...]:
+    from edgewise.recipes.tables.gpu_5 import rows
+
+    return rows(progress)
+
+
+def _gpu_fig6(progress: Progress) -> tuple[Row, ...]:
+    from edgewise.recipes.tables.gpu_fig6 import rows
+
+    return rows(progress)
+
+
+def _gpu_fig7(progress: Progress) -> tuple[Row, ...]:
+    from edgewise.recipes.tables.gpu_fig7 import rows
+
+    return rows(progress)
+
+
+def _gpu_fig8(progress: Progress) -> tuple[Row, ...]:
+    from edgewise.recipes.tables.gpu_fig8 import rows
+
+    return rows(progress)
+
+
+def _fig6() -> str:
+    from edgewise.recipes.tables.gpu_fig6 import picture
+
+    return picture()
+
+
+def _fig7() -> str:
+    from edgewise.recipes.tables.gpu_fig7 import picture
+
+    return picture()
+
+
+TABLES: Mapping[str, Callable[[Progress], tuple[Row, ...]]] = MappingProxyType(
+    {
+        "gpu-2": _gpu_2,
+        "gpu-4": _gpu_4,
+        "gpu-5": _gpu_5,
+        "gpu-fig6": _gpu_fig6,
+        "gpu-fig7": _gpu_fig7,
+        "gpu-fig8": _gpu_fig8,
+        "reram-3": _reram_3,
+        "reram-4": _reram_4,
+    }
+)
 """Function that makes each table, by its id."""
+PICTURES: Mapping[str, Callable[[], str]] = MappingProxyType({"gpu-fig6": _fig6, "gpu-fig7": _fig7})
+"""Function that draws each figure as SVG, by its id."""
+
+
+def draw_pictures(folder: Path, only: tuple[str, ...] = ()) -> tuple[Path, ...]:
+    """Draws the figures among some tables.
+
+    Args:
+        folder: Where they go, as ``ID.svg``; made where it is missing.
+        only: Ids of tables; empty for all. Tables without a picture are left out.
+
+    Returns:
+        The files written.
+
+    Raises:
+        StorageError: They cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    drawn = []
+    for name in only or tuple(PICTURES):
+        if name in PICTURES:
+            drawn.append(folder / f"{name}.svg")
+            write_text(drawn[-1], PICTURES[name]() + "\n")
+    return tuple(drawn)
 
 
 def make_tables(only: tuple[str, ...] = (), *, progress: Progress | None = None) -> tuple[Row, ...]:

@@ -77,6 +77,7 @@ def staircase_chart(stairs: Staircase, marks: StairsMarks, *, size: tuple[float,
         x_axis(x, top=top, bottom=bottom, title="output channels"),
         area,
         _dots(stairs, x, y),
+        _shares(stairs, x, y),
         path(corners, "stairs"),
         _candidates(stairs, x, y),
         _marked(stairs, marks, x, y),
@@ -97,6 +98,17 @@ def _dots(stairs: Staircase, x: Scale, y: Scale) -> Markup:
     stride = -(-len(values) // _MAX_DOTS)
     pairs = list(zip(stairs.widths, values, strict=True))[::stride]
     return element("path", d="".join(f"M{x(width):.1f} {y(value * 1e3):.1f}h0" for width, value in pairs), class_="dots")
+
+
+def _shares(stairs: Staircase, x: Scale, y: Scale) -> Markup:
+    """Utilisation and throughput of a simulated staircase, from 0 at the bottom to 1 (or their peak) at the top."""
+    peak = max(stairs.throughput_macs_per_s, default=0.0) or 1.0
+    curves = (("used", stairs.utilisation), ("rate", tuple(value / peak for value in stairs.throughput_macs_per_s)))
+    return Markup("").join(
+        path([(x(width), y.start + (y.end - y.start) * share) for width, share in zip(stairs.widths, shares, strict=True)], class_)
+        for class_, shares in curves
+        if shares
+    )
 
 
 def _candidates(stairs: Staircase, x: Scale, y: Scale) -> Markup:

@@ -1,0 +1,141 @@
+"""Widths that meet a simulated latency: the same solvers as on a measured device, and nothing to correct."""
+
+from collections.abc import Mapping
+
+from edgewise._core.errors import TargetError
+from edgewise._core.progress import Progress
+from edgewise._core.units import format_seconds
+from edgewise.recipes.requests import FitRequest
+from edgewise.recipes.simulated.candidates import Choices
+from edgewise.recipes.simulated.profile import SimulatedProfile
+from edgewise.widths.algorithm2 import solve_algorithm2
+from edgewise.widths.exact import solve_exact
+from edgewise.widths.problem import WidthProblem
+from edgewise.widths.rounding import solve_rounding
+from edgewise.widths.solution import Limits, Solution, UnreachableError
+from edgewise.widths.tables import TableBuilder, Worth
+
+_NEIGHBOURS = 2
+_SOLVE_SECONDS = 20.0
+_MARGIN = 0.995
+_MOST_TRIES = 4
+
+
+class SimulatedSolver:
+    """Finds widths for one profiled network.
+
+    Args:
+        request: The target, and what the widths must keep to.
+        profile: The network on its device.
+        worth: Worth of a tie at a width; none for the number of parameters.
+        floor: Smallest share of the present width.
+        progress: Is told how far it is.
+    """
+
+    def __init__(self, request: FitRequest, profile: SimulatedProfile, *, worth: Worth | None, floor: float, progress: Progress) -> None:
+        self._request, self._profile, self._floor, self._progress = request, profile, floor, progress
+        self._builder = TableBuilder(profile.pricing(), profile.structure, worth)
+
+    @property
+    def baseline_s(self) -> float:
+        """Simulated latency of the network as it came."""
+        return self._profile.simulation.latency_s
+
+    @property
+    def target_s(self) -> float:
+        """The target in seconds."""
+        return self._request.latency.seconds(self.baseline_s)
+
+    def run(self) -> tuple[Solution, dict[str, int]]:
+        """Widths of the variables, and of the ties that change.
+
+        The tables price sums of several ties by bins, so the network is priced once more as a
+        whole; where that misses the target, the aim is lowered.
+
+        Raises:
+            TargetError: The target is out of reach.
+        """
+        aim_s, last = self.target_s, None
+        for _ in range(_MOST_TRIES):
+            try:
+                solution = self.solve(aim_s)
+            except UnreachableError as error:
+                if last is None:
+                    raise self._unreachable(error) from error
+                return last
+            widths = self._changed(solution)
+            latency_s = self._profile.gpu.predict_s(self._profile.net.with_widths(widths))
+            if last is None or latency_s <= self.target_s:
+                last = (solution, widths)
+            if latency_s <= self.target_s * (1 + 1e-9) or self._request.solver == "round":
+                break
+            aim_s *= self.target_s / latency_s * _MARGIN
+        assert last is not None
+        return last
+
+    def solve(self, aim_s: float) -> Solution:
+        """The widths for a latency: over the few candidates, then over all edges around the solution.
+
+        Raises:
+            UnreachableError: No widths are so fast.
+        """
+        limits = Limits(
+            latency_s=aim_s,
+            params_at_least=_share(self._request.params_at_least, self._profile.net.params),
+            macs_at_most=_share(self._request.macs_at_most, self._profile.net.macs),
+        )
+        choices = self._profile.choices
+        self._progress.start("solving", 2)
+        problem = self.problem({name: choice.few for name, choice in choices.items()})
+        if self._request.solver != "exact":
+            return (solve_algorithm2 if self._request.solver == "algorithm2" else solve_rounding)(problem, limits)
+        coarse = solve_exact(problem, limits, time_limit_s=_SOLVE_SECONDS)
+        self._progress.advance()
+        near = {name: _around(choice, coarse.widths[name], self._builder.present_width(name)) for name, choice in choices.items()}
+        fine = solve_exact(self.problem(near), limits, time_limit_s=_SOLVE_SECONDS)
+        self._progress.advance()
+        return fine if fine.totals.value >= coarse.totals.value else coarse
+
+    def fastest_s(self) -> float:
+        """The least latency that the candidates allow within the other limits, by the exact solver."""
+        limits = Limits(
+            latency_s=1e-9,
+            params_at_least=_share(self._request.params_at_least, self._profile.net.params),
+            macs_at_most=_share(self._request.macs_at_most, self._profile.net.macs),
+        )
+        try:
+            return solve_exact(self.problem(self._profile.candidates), limits, time_limit_s=_SOLVE_SECONDS).totals.latency_s
+        except UnreachableError as error:
+            if error.fastest_s is None:
+                raise
+            return error.fastest_s
+
+    def problem(self, candidates: Mapping[str, tuple[int, ...]]) -> WidthProblem:
+        """The width problem over these candidates."""
+        choices = self._profile.choices
+        off_step = {name: (self._builder.present_width(name),) if choices[name].present_off_step else () for name in candidates}
+        return self._builder.problem(candidates, off_step)
+
+    def _changed(self, solution: Solution) -> dict[str, int]:
+        present = self._profile.net.widths
+        return {name: width for name, width in self._builder.tie_widths(solution.widths).items() if width != present[name]}
+
+    def _unreachable(self, error: UnreachableError) -> TargetError:
+        asked = str(self._request.latency)
+        if error.fastest_s is None:
+            return TargetError(f"--latency {asked} cannot be met: {error}")
+        return TargetError(
+            f"--latency {asked} is out of reach: with --width-floor {self._floor:g}x the fastest network is simulated at "
+            f"{format_seconds(error.fastest_s)} ({error.fastest_s / self.baseline_s:.2f}x); ask for more time, or lower --width-floor"
+        )
+
+
+def _around(choice: Choices, width: int, present: int) -> tuple[int, ...]:
+    """The edges next to a width, that width, and the present one."""
+    place = min(range(len(choice.edges)), key=lambda index: abs(choice.edges[index] - width))
+    near = choice.edges[max(0, place - _NEIGHBOURS) : place + _NEIGHBOURS + 1]
+    return tuple(sorted({*near, width, present}))
+
+
+def _share(share: float | None, whole: int) -> float | None:
+    return None if share is None else share * whole

@@ -1,0 +1,72 @@
+"""Where the time of a network went on a simulated device, layer by layer, and why it did not follow the work."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from edgewise.recipes.simulated.simulate import SimulatedLayer, Simulation
+
+_NOISE = 0.02
+_FOLLOWED_SHARE = 0.5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SimulatedWhy:
+    """One layer before and after: the fields of a measured row, its kind apart."""
+
+    layer: str
+    macs_before: int
+    macs_after: int
+    latency_before_s: float
+    latency_after_s: float
+    reason: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The row as JSON values."""
+        return {**{name: getattr(self, name) for name in self.__dataclass_fields__}, "kind": "simulated"}
+
+
+def explain_simulated(before: Simulation, after: Simulation) -> tuple[SimulatedWhy, ...]:
+    """Compares two simulations of networks with the same layers.
+
+    Args:
+        before: The network as it came.
+        after: The network at other widths.
+    """
+    rows = []
+    for old, new in zip(before.layers, after.layers, strict=True):
+        rows.append(
+            SimulatedWhy(
+                layer=new.name,
+                macs_before=old.cost.macs // before.batch,
+                macs_after=new.cost.macs // after.batch,
+                latency_before_s=old.cost.latency_s,
+                latency_after_s=new.cost.latency_s,
+                reason="" if _followed(old, new) else reason(old, new),
+            )
+        )
+    return tuple(rows)
+
+
+def _followed(old: SimulatedLayer, new: SimulatedLayer) -> bool:
+    """Whether at least half of the share of MACs saved was saved in time."""
+    saved_s = 1 - new.cost.latency_s / old.cost.latency_s
+    if not old.cost.macs:
+        return saved_s >= -_NOISE
+    saved = 1 - new.cost.macs / old.cost.macs
+    return saved_s >= saved * (_FOLLOWED_SHARE if saved > 0 else 1.0) - _NOISE
+
+
+def reason(old: SimulatedLayer, new: SimulatedLayer) -> str:
+    """The first cause that holds, in words."""
+    was, now = old.cost, new.cost
+    if now.family != was.family:
+        return f"another kernel is cheapest now: {now.family} ({was.family} before)"
+    if now.blocks == was.blocks and new.out_channels != old.out_channels:
+        return f"the same {now.blocks} blocks: a tile of {now.family} costs as much part full ({now.tile_utilisation:.0%} used now)"
+    if now.waves == was.waves and now.blocks != was.blocks:
+        return f"the same {now.waves} waves, the last {now.utilisation:.0%} full on average ({was.utilisation:.0%} before)"
+    if now.bound_by == "launch":
+        return "launching its kernels takes most of its time"
+    if now.bound_by == "memory":
+        return "bound by memory traffic, which does not follow the MACs"
+    return "smaller layers fill the processors less well"
