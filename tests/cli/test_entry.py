@@ -13,6 +13,7 @@ import pytest
 from edgewise import __version__
 from edgewise._core.errors import StorageError, TargetError
 from edgewise.cli import entry, main
+from edgewise.recipes.tables import TABLES
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -132,6 +133,12 @@ def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr().out == f"edgewise {__version__}\n"
 
 
+@pytest.fixture
+def no_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgewise.recipes.tables.TABLES", {})
+
+
+@pytest.mark.usefixtures("no_tables")
 def test_json_on_standard_output_is_nothing_but_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["tables", "--json", "-"]) == entry.DONE
     value = json.loads(capsys.readouterr().out)
@@ -139,6 +146,7 @@ def test_json_on_standard_output_is_nothing_but_json(capsys: pytest.CaptureFixtu
     assert value["provenance"]["edgewise"] == __version__
 
 
+@pytest.mark.usefixtures("no_tables")
 def test_json_in_a_file_comes_with_the_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "new" / "tables.json"
     assert main(["tables", "--json", str(path)]) == entry.DONE
@@ -153,7 +161,7 @@ def _edgewise(*arguments: str, **options: object) -> "subprocess.CompletedProces
 
 
 def test_a_reader_who_goes_away_is_no_error() -> None:
-    command = f"{sys.executable} -m edgewise tables --json - | true; exit ${{PIPESTATUS[0]}}"
+    command = f"{sys.executable} -m edgewise devices --json - | true; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(
         ["bash", "-c", command], capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": str(REPOSITORY / "src")}
     )
@@ -176,4 +184,4 @@ def test_help_takes_less_than_half_a_second() -> None:
 def test_bad_input_from_a_process_leaves_one_line() -> None:
     done = _edgewise("tables", "--only", "nas-99")
     assert done.returncode == entry.BAD_INPUT
-    assert done.stderr == "edgewise: no table nas-99 yet; known: none\n"
+    assert done.stderr == f"edgewise: no table nas-99 yet; known: {', '.join(sorted(TABLES))}\n"
