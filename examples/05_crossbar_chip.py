@@ -1,6 +1,6 @@
 """What channel pruning saves on a ReRAM crossbar chip depends on what is taken to be saved.
 
-Run ``python examples/04_crossbar_chip.py``.
+Run ``python examples/05_crossbar_chip.py``.
 """
 
 import argparse
