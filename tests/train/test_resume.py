@@ -20,12 +20,14 @@ from train.networks import random_batches, random_loaders, same_weights, small_c
 CONFIG = FineTune(epochs=3, lr=0.1, bf16=False)
 TESTS = Path(__file__).resolve().parents[1]
 PROGRAM = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from safetensors.torch import save_file
 from edgewise.train.data import DataSpec, open_data
 from edgewise.train.loop import Checkpoint, FineTune, fine_tune
 from train.networks import small_cnn
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background starts with it ignored
 
 class Slow:
     def start(self, label, total): pass
