@@ -13,7 +13,7 @@ from edgewise._core.units import parse_latency
 from edgewise.cost.lowering import lowering_for
 from edgewise.ir import WidthPlan
 from edgewise.measure.sampling import Sample
-from edgewise.recipes import fitting
+from edgewise.recipes import solving
 from edgewise.recipes.fit import FitResult, run_fit
 from edgewise.recipes.fitting import Attempt, better
 from edgewise.recipes.inspect import inspect_model
@@ -146,7 +146,7 @@ class TestWidths:
         def careless(problem: WidthProblem, limits: Limits) -> Solution:
             return replace(solve_exact(problem, Limits(latency_s=limits.latency_s)), solver="round", note="the rules are not kept")
 
-        monkeypatch.setattr(fitting, "solve_rounding", careless)
+        monkeypatch.setattr(solving, "solve_rounding", careless)
         value = fit(chain, "0.6x", params_at_least=1.0, solver="round", width_floor=0.25).value
         assert value["result"]["min_s"] <= value["target_s"] and value["result"]["params"] < value["baseline"]["params"]
         assert not value["met"] and "round: the rules are not kept" in value["warnings"]

@@ -15,16 +15,14 @@ from edgewise.measure.database import LatencyDatabase
 from edgewise.measure.sampling import Sample
 from edgewise.recipes.profile import Profiled, candidates_of
 from edgewise.recipes.requests import FitRequest
+from edgewise.recipes.solving import edges_around, limits_of, solve_in_two
 from edgewise.recipes.staircases import DEFAULT_FLOOR, edges_of_tie, step_of_tie
 from edgewise.recipes.timing import TimingJob, time_together
 from edgewise.recipes.training import Lessons
 from edgewise.recipes.worth import importance_worth
 from edgewise.trace import apply_plan, choose_channels, score_channels
-from edgewise.widths.algorithm2 import solve_algorithm2
-from edgewise.widths.exact import solve_exact
 from edgewise.widths.problem import WidthProblem
-from edgewise.widths.rounding import solve_rounding
-from edgewise.widths.solution import Limits, Solution, UnreachableError
+from edgewise.widths.solution import Solution, UnreachableError
 from edgewise.widths.tables import TableBuilder
 
 PARAMS_FLOOR = 0.7
@@ -32,9 +30,7 @@ PARAMS_FLOOR = 0.7
 MOST_CORRECTIONS = 3
 _SLACK = 0.97
 _MARGIN = 0.995
-_NEIGHBOURS = 2
 _MOST_REPEATS = 5
-_SOLVE_SECONDS = 20.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,21 +174,12 @@ class Fitter:
 
     def solve(self, aim_s: float) -> Solution:
         """The widths for a predicted latency: over the candidates, then over all edges around the solution."""
-        limits = Limits(
-            latency_s=aim_s,
-            params_at_least=self._share(self._request.params_at_least, self._profiled.net.params),
-            macs_at_most=self._share(self._request.macs_at_most, self._profiled.net.macs),
-        )
-        self._progress.start("solving", 2)
-        problem = self.problem(self._candidates)
-        if self._request.solver != "exact":
-            solve = solve_algorithm2 if self._request.solver == "algorithm2" else solve_rounding
-            return solve(problem, limits)
-        coarse = solve_exact(problem, limits, time_limit_s=_SOLVE_SECONDS)
-        self._progress.advance()
-        fine = solve_exact(self.problem(self._around(coarse.widths)), limits, time_limit_s=_SOLVE_SECONDS)
-        self._progress.advance()
-        return fine if fine.totals.value >= coarse.totals.value else coarse
+        problem, limits = self.problem(self._candidates), limits_of(self._request, self._profiled.net, latency_s=aim_s)
+
+        def nearer(widths: Mapping[str, int]) -> WidthProblem:
+            return self.problem(self._around(widths))
+
+        return solve_in_two(problem, limits, solver=self._request.solver, nearer=nearer, progress=self._progress)
 
     def problem(self, candidates: Mapping[str, tuple[int, ...]]) -> WidthProblem:
         """The width problem over these candidates."""
@@ -205,12 +192,8 @@ class Fitter:
         return () if found else (present,)
 
     def _around(self, widths: Mapping[str, int]) -> dict[str, tuple[int, ...]]:
-        found = {}
-        for name, edges in self._edges.items():
-            place = min(range(len(edges)), key=lambda index: abs(edges[index] - widths[name]))
-            near = edges[max(0, place - _NEIGHBOURS) : place + _NEIGHBOURS + 1]
-            found[name] = tuple(sorted({*near, widths[name], self._builder.present_width(name)}))
-        return found
+        present = self._builder.present_width
+        return {name: edges_around(edges, widths[name], present=present(name)) for name, edges in self._edges.items()}
 
     def _within(self, candidates: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
         """Candidates at or above the floor; the present width is one of them."""
@@ -264,9 +247,6 @@ class Fitter:
         request, before = self._request, self._profiled.net
         enough = request.params_at_least is None or net.params >= request.params_at_least * before.params
         return enough and (request.macs_at_most is None or net.macs <= request.macs_at_most * before.macs)
-
-    def _share(self, share: float | None, whole: int) -> float | None:
-        return None if share is None else share * whole
 
     def _unreachable(self, error: UnreachableError, ratio: float) -> TargetError:
         asked = str(self._request.latency)

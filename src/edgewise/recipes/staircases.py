@@ -67,9 +67,7 @@ def staircase_rows(
         if group.head.priced and own is not None and own in candidates:
             call = lowering.workloads(group, net.widths)[0]
             line = _line(group, net, step=steps[own])
-            rows.append(
-                _row(device, group, call, line=line, tie=own, candidates=_layer_widths(group, net, structure, own, candidates[own]))
-            )
+            rows.append(_row(device, group, call, line=line, tie=own, candidates=layer_widths(group, net, structure, own, candidates[own])))
     return tuple(rows)
 
 
@@ -79,8 +77,8 @@ def _line(group: Group, net: NetSpec, *, step: int) -> list[int]:
     return edges_between(low, high, step=step, present=[group.head.out_channels]) if step > 1 else []
 
 
-def _layer_widths(group: Group, net: NetSpec, structure: Structure, tie: str, candidates: tuple[int, ...]) -> tuple[int, ...]:
-    """Output widths of a layer at its tie's candidates."""
+def layer_widths(group: Group, net: NetSpec, structure: Structure, tie: str, candidates: tuple[int, ...]) -> tuple[int, ...]:
+    """Output widths of a layer at its tie's candidates, or at other widths of its tie's variable."""
     if tie not in structure.plain:
         return candidates
     fixed = group.head.out_dim.width({**net.widths, tie: 0})

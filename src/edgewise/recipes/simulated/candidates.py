@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from edgewise.cost.gpu.device import GpuDevice
-from edgewise.cost.lowering import Group, Lowering
+from edgewise.cost.lowering import Lowering
 from edgewise.cost.needs import highest_width
 from edgewise.cost.workload import Workload
 from edgewise.ir import NetSpec
@@ -90,14 +90,6 @@ def curve_of(gpu: GpuDevice, lowering: Lowering, builder: TableBuilder, name: st
         calls.append([call for group in touched for call in lowering.workloads(group, made)])
     gpu.costs([call for row in calls for call in row])
     return np.array([sum(cost.latency_s for cost in gpu.costs(row)) for row in calls])
-
-
-def layer_widths(group: Group, net: NetSpec, *, structure: Structure, tie: str, widths: tuple[int, ...]) -> tuple[int, ...]:
-    """Output widths of a layer at widths of its tie's variable."""
-    if tie not in structure.plain:
-        return widths
-    fixed = group.head.out_dim.width({**net.widths, tie: 0})
-    return tuple(group.head.out_dim.times(tie) * width + fixed for width in widths)
 
 
 def few_of(choices: Mapping[str, Choices]) -> dict[str, tuple[int, ...]]:

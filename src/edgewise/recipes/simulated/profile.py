@@ -16,10 +16,10 @@ from edgewise.ir import NetSpec
 from edgewise.recipes.profile import chosen_ties, nothing_to_choose
 from edgewise.recipes.records import LoadedModel
 from edgewise.recipes.requests import ProfileRequest
-from edgewise.recipes.simulated.candidates import Choices, choices_of, few_of, jumps, layer_widths
+from edgewise.recipes.simulated.candidates import Choices, choices_of, few_of, jumps
 from edgewise.recipes.simulated.opening import open_simulated
 from edgewise.recipes.simulated.simulate import Simulation, simulate_net
-from edgewise.recipes.staircases import DEFAULT_FLOOR
+from edgewise.recipes.staircases import DEFAULT_FLOOR, layer_widths
 from edgewise.trace import Traced, trace
 from edgewise.widths.candidates import envelope
 from edgewise.widths.tables import Pricing, Structure, structure_of
@@ -179,7 +179,7 @@ def simulated_rows(
     for group in lowering.groups:
         own = net.own_tie(group.head)
         if group.head.priced and own is not None and own in candidates:
-            at_candidates = layer_widths(group, net, structure=structure, tie=own, widths=candidates[own])
+            at_candidates = layer_widths(group, net, structure, own, candidates[own])
             rows.append(_row(gpu, net, lowering=lowering, group=group, tie=own, candidates=at_candidates))
     return tuple(rows)
 

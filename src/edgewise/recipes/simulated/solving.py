@@ -6,17 +6,13 @@ from edgewise._core.errors import TargetError
 from edgewise._core.progress import Progress
 from edgewise._core.units import format_seconds
 from edgewise.recipes.requests import FitRequest
-from edgewise.recipes.simulated.candidates import Choices
 from edgewise.recipes.simulated.profile import SimulatedProfile
-from edgewise.widths.algorithm2 import solve_algorithm2
+from edgewise.recipes.solving import SOLVE_SECONDS, edges_around, limits_of, solve_in_two
 from edgewise.widths.exact import solve_exact
 from edgewise.widths.problem import WidthProblem
-from edgewise.widths.rounding import solve_rounding
-from edgewise.widths.solution import Limits, Solution, UnreachableError
+from edgewise.widths.solution import Solution, UnreachableError
 from edgewise.widths.tables import TableBuilder, Worth
 
-_NEIGHBOURS = 2
-_SOLVE_SECONDS = 20.0
 _MARGIN = 0.995
 _MOST_TRIES = 4
 
@@ -79,32 +75,20 @@ class SimulatedSolver:
         Raises:
             UnreachableError: No widths are so fast.
         """
-        limits = Limits(
-            latency_s=aim_s,
-            params_at_least=_share(self._request.params_at_least, self._profile.net.params),
-            macs_at_most=_share(self._request.macs_at_most, self._profile.net.macs),
-        )
-        choices = self._profile.choices
-        self._progress.start("solving", 2)
+        choices, present = self._profile.choices, self._builder.present_width
         problem = self.problem({name: choice.few for name, choice in choices.items()})
-        if self._request.solver != "exact":
-            return (solve_algorithm2 if self._request.solver == "algorithm2" else solve_rounding)(problem, limits)
-        coarse = solve_exact(problem, limits, time_limit_s=_SOLVE_SECONDS)
-        self._progress.advance()
-        near = {name: _around(choice, coarse.widths[name], self._builder.present_width(name)) for name, choice in choices.items()}
-        fine = solve_exact(self.problem(near), limits, time_limit_s=_SOLVE_SECONDS)
-        self._progress.advance()
-        return fine if fine.totals.value >= coarse.totals.value else coarse
+
+        def nearer(widths: Mapping[str, int]) -> WidthProblem:
+            return self.problem({name: edges_around(choice.edges, widths[name], present=present(name)) for name, choice in choices.items()})
+
+        limits = limits_of(self._request, self._profile.net, latency_s=aim_s)
+        return solve_in_two(problem, limits, solver=self._request.solver, nearer=nearer, progress=self._progress)
 
     def fastest_s(self) -> float:
         """The least latency that the candidates allow within the other limits, by the exact solver."""
-        limits = Limits(
-            latency_s=1e-9,
-            params_at_least=_share(self._request.params_at_least, self._profile.net.params),
-            macs_at_most=_share(self._request.macs_at_most, self._profile.net.macs),
-        )
+        limits = limits_of(self._request, self._profile.net, latency_s=1e-9)
         try:
-            return solve_exact(self.problem(self._profile.candidates), limits, time_limit_s=_SOLVE_SECONDS).totals.latency_s
+            return solve_exact(self.problem(self._profile.candidates), limits, time_limit_s=SOLVE_SECONDS).totals.latency_s
         except UnreachableError as error:
             if error.fastest_s is None:
                 raise
@@ -128,14 +112,3 @@ class SimulatedSolver:
             f"--latency {asked} is out of reach: with --width-floor {self._floor:g}x the fastest network is simulated at "
             f"{format_seconds(error.fastest_s)} ({error.fastest_s / self.baseline_s:.2f}x); ask for more time, or lower --width-floor"
         )
-
-
-def _around(choice: Choices, width: int, present: int) -> tuple[int, ...]:
-    """The edges next to a width, that width, and the present one."""
-    place = min(range(len(choice.edges)), key=lambda index: abs(choice.edges[index] - width))
-    near = choice.edges[max(0, place - _NEIGHBOURS) : place + _NEIGHBOURS + 1]
-    return tuple(sorted({*near, width, present}))
-
-
-def _share(share: float | None, whole: int) -> float | None:
-    return None if share is None else share * whole

@@ -1,0 +1,59 @@
+"""What ``fit`` asks of the solvers, whatever prices the network."""
+
+from collections.abc import Callable, Mapping
+
+from edgewise._core.progress import Progress
+from edgewise.ir import NetSpec
+from edgewise.recipes.requests import FitRequest
+from edgewise.widths.algorithm2 import solve_algorithm2
+from edgewise.widths.exact import solve_exact
+from edgewise.widths.problem import WidthProblem
+from edgewise.widths.rounding import solve_rounding
+from edgewise.widths.solution import Limits, Solution
+
+SOLVE_SECONDS = 20.0
+"""Time limit of one exact search."""
+_NEIGHBOURS = 2
+
+
+def limits_of(request: FitRequest, net: NetSpec, *, latency_s: float) -> Limits:
+    """What a solution must keep: a latency, and the request's rules on parameters and MACs of the network as it came."""
+    return Limits(
+        latency_s=latency_s,
+        params_at_least=_share(request.params_at_least, net.params),
+        macs_at_most=_share(request.macs_at_most, net.macs),
+    )
+
+
+def edges_around(edges: tuple[int, ...], width: int, *, present: int) -> tuple[int, ...]:
+    """The two edges on each side of a width, that width, and the present one.
+
+    Example:
+        >>> edges_around((16, 32, 48, 64, 80, 96), 64, present=70)
+        (32, 48, 64, 70, 80, 96)
+    """
+    place = min(range(len(edges)), key=lambda index: abs(edges[index] - width))
+    near = edges[max(0, place - _NEIGHBOURS) : place + _NEIGHBOURS + 1]
+    return tuple(sorted({*near, width, present}))
+
+
+def solve_in_two(
+    problem: WidthProblem, limits: Limits, *, solver: str, nearer: Callable[[Mapping[str, int]], WidthProblem], progress: Progress
+) -> Solution:
+    """Solves over few candidates and, if exactly, once more over ``nearer``: all edges around the solution.
+
+    Raises:
+        UnreachableError: No widths keep the limits.
+    """
+    progress.start("solving", 2)
+    if solver != "exact":
+        return (solve_algorithm2 if solver == "algorithm2" else solve_rounding)(problem, limits)
+    coarse = solve_exact(problem, limits, time_limit_s=SOLVE_SECONDS)
+    progress.advance()
+    fine = solve_exact(nearer(coarse.widths), limits, time_limit_s=SOLVE_SECONDS)
+    progress.advance()
+    return fine if fine.totals.value >= coarse.totals.value else coarse
+
+
+def _share(share: float | None, whole: int) -> float | None:
+    return None if share is None else share * whole
