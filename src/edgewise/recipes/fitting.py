@@ -15,7 +15,7 @@ from edgewise.measure.database import LatencyDatabase
 from edgewise.measure.sampling import Sample
 from edgewise.recipes.profile import Profiled, candidates_of
 from edgewise.recipes.requests import FitRequest
-from edgewise.recipes.solving import edges_around, limits_of, solve_in_two
+from edgewise.recipes.solving import edges_around, keeps_limits, limits_of, solve_in_two
 from edgewise.recipes.staircases import DEFAULT_FLOOR, edges_of_tie, step_of_tie
 from edgewise.recipes.timing import TimingJob, time_together
 from edgewise.recipes.training import Lessons
@@ -226,7 +226,7 @@ class Fitter:
             predicted_s=predicted_s,
             corrected_s=predicted_s * ratio,
             target_s=target_s,
-            met=(sample.min_s if relative else sample.latency_s) <= target_s and self._keeps_limits(net),
+            met=(sample.min_s if relative else sample.latency_s) <= target_s and keeps_limits(request, profiled.net, net),
             objective=self.objective,
             corrections=correction,
             solution={
@@ -242,12 +242,6 @@ class Fitter:
     def _judged(self, attempt: Attempt) -> float:
         return attempt.sample.min_s if self._request.latency.ratio is not None else attempt.sample.latency_s
 
-    def _keeps_limits(self, net: NetSpec) -> bool:
-        """Whether the rules on parameters and MACs hold; of the solvers, only ``exact`` promises it."""
-        request, before = self._request, self._profiled.net
-        enough = request.params_at_least is None or net.params >= request.params_at_least * before.params
-        return enough and (request.macs_at_most is None or net.macs <= request.macs_at_most * before.macs)
-
     def _unreachable(self, error: UnreachableError, ratio: float) -> TargetError:
         asked = str(self._request.latency)
         if error.fastest_s is None:
@@ -262,7 +256,7 @@ class Fitter:
     def _with_story(self, best: Attempt, audit: list[tuple[str, float, float]]) -> Attempt:
         note = best.solution.get("note")
         warnings: tuple[str, ...] = (f"{best.solution['solver']}: {note}",) if note else ()
-        if not best.met and self._keeps_limits(best.net):
+        if not best.met and keeps_limits(self._request, self._profiled.net, best.net):
             missed = (
                 f"the target {format_seconds(best.target_s)} was predicted but not met: {format_seconds(self._judged(best))} after "
                 f"{len(audit)} attempt{'s' if len(audit) > 1 else ''}; the fastest network found is kept"

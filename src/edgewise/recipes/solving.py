@@ -25,6 +25,12 @@ def limits_of(request: FitRequest, net: NetSpec, *, latency_s: float) -> Limits:
     )
 
 
+def keeps_limits(request: FitRequest, before: NetSpec, after: NetSpec) -> bool:
+    """Whether the request's rules on parameters and MACs hold; of the solvers, only ``exact`` promises it."""
+    enough = request.params_at_least is None or after.params >= request.params_at_least * before.params
+    return enough and (request.macs_at_most is None or after.macs <= request.macs_at_most * before.macs)
+
+
 def edges_around(edges: tuple[int, ...], width: int, *, present: int) -> tuple[int, ...]:
     """The two edges on each side of a width, that width, and the present one.
 

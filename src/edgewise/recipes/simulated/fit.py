@@ -22,6 +22,7 @@ from edgewise.recipes.simulated.profile import SimulatedProfile, profile_simulat
 from edgewise.recipes.simulated.simulate import Simulation, simulate_net
 from edgewise.recipes.simulated.solving import SimulatedSolver
 from edgewise.recipes.simulated.why import explain_simulated
+from edgewise.recipes.solving import keeps_limits
 from edgewise.recipes.staircases import DEFAULT_FLOOR
 from edgewise.recipes.training import Course, Lessons, Trained
 from edgewise.recipes.unfinished import settings_of
@@ -43,10 +44,11 @@ class _Fitted:
     objective: str
     trained: Trained
     settings: Mapping[str, Any]
+    keeps_limits: bool
 
     @property
     def met(self) -> bool:
-        return self.after.latency_s <= self.target_s * (1 + 1e-9)
+        return self.keeps_limits and self.after.latency_s <= self.target_s * (1 + 1e-9)
 
 
 def fit_simulated(request: FitRequest, loaded: LoadedModel, course: Course, *, progress: Progress) -> FitResult:
@@ -85,6 +87,7 @@ def fit_simulated(request: FitRequest, loaded: LoadedModel, course: Course, *, p
         objective=objective,
         trained=trained,
         settings=settings,
+        keeps_limits=keeps_limits(request, profile.net, net),
     )
     return _finish(request, found, seconds=time.monotonic() - start_s)
 
