@@ -79,18 +79,27 @@ def audit(network: str, *, step: int, count: int, database: LatencyDatabase) -> 
         rows = []
         for start in range(0, count, _TOGETHER):
             sessions = [runtime.load_bytes(content, _named(content, feeds, device)) for content in contents[start : start + _TOGETHER]]
-            for net, sample in zip(nets[start : start + _TOGETHER], _quietest(sessions), strict=True):
-                rows.append({"predicted_s": profiled.device.predict_s(net), "measured_s": sample.latency_s, "min_s": sample.min_s})
+            for net, (sample, slowdown) in zip(nets[start : start + _TOGETHER], _quietest(sessions, profiled), strict=True):
+                profiled.device.slowdown = slowdown
+                predicted_s = profiled.device.predict_s(net)
+                rows.append({"predicted_s": predicted_s, "measured_s": sample.latency_s, "min_s": sample.min_s, "slowdown": slowdown})
             for session in sessions:
                 session.close()
         found[device] = {"profile_seconds": seconds, "probes": profiled.probes, **summary(rows), "configurations": rows}
     return found
 
 
-def _quietest(sessions: list[Session]) -> list[Sample]:
-    """Of several interleaved rounds, each session's with the smallest median: other tenants of the machine come and go."""
-    rounds = [measure_interleaved(sessions, _SCHEDULE) for _ in range(_ROUNDS)]
-    return [min(samples, key=lambda sample: sample.latency_s) for samples in zip(*rounds, strict=True)]
+def _quietest(sessions: list[Session], profiled: Profiled) -> list[tuple[Sample, float]]:
+    """Of several interleaved rounds, each session's with the smallest median, and how slow the machine then was.
+
+    Other tenants of the machine come and go.
+    """
+    speed, rounds = profiled.device.book.speed, []
+    for _ in range(_ROUNDS):
+        timed = measure_interleaved([*sessions, *speed.sessions()], _SCHEDULE)
+        speed.read(timed[len(sessions) :])
+        rounds.append([(sample, speed.now) for sample in timed[: len(sessions)]])
+    return [min(found, key=lambda one: one[0].latency_s) for found in zip(*rounds, strict=True)]
 
 
 def _named(content: bytes, feeds: list[np.ndarray], device: str) -> object:

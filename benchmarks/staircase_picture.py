@@ -9,8 +9,7 @@ from result_files import write_result
 
 from edgewise.cost import Workload
 from edgewise.measure.database import LatencyDatabase
-from edgewise.measure.pricing import PriceBook
-from edgewise.measure.probes import open_prober
+from edgewise.measure.pricing import open_price_book
 from edgewise.measure.runtimes import open_runtime
 from edgewise.measure.settings import RuntimeSettings
 from edgewise.report.charts import StairsMarks
@@ -39,7 +38,7 @@ def main() -> None:
         activation="relu",
     )
     with LatencyDatabase(None) as database:
-        book = PriceBook(prober=open_prober(settings), identity=open_runtime(settings).identity(), database=database)
+        book = open_price_book(settings, open_runtime(settings).identity(), database)
         calls = {width: conv.with_widths(64, width) for width in WIDTHS}
         samples = book.samples(calls.values(), footprint_bytes=1 << 22)
     raw = [samples[calls[width]].min_s for width in WIDTHS]

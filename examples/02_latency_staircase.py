@@ -11,8 +11,7 @@ from pathlib import Path
 from edgewise._core.units import format_seconds
 from edgewise.cost import Workload
 from edgewise.measure.database import LatencyDatabase
-from edgewise.measure.pricing import PriceBook, footprint_of
-from edgewise.measure.probes import open_prober
+from edgewise.measure.pricing import footprint_of, open_price_book
 from edgewise.measure.runtimes import open_runtime
 from edgewise.measure.settings import RuntimeSettings
 from edgewise.widths.candidates import envelope
@@ -32,7 +31,7 @@ def main() -> None:
     calls = [CONV.with_widths(64, width) for width in widths]
     # A database of its own: this example times for real every time.
     with tempfile.TemporaryDirectory() as folder, LatencyDatabase(Path(folder) / "latency.sqlite") as database:
-        book = PriceBook(prober=open_prober(settings), identity=open_runtime(settings).identity(), database=database)
+        book = open_price_book(settings, open_runtime(settings).identity(), database)
         samples = book.samples(calls, footprint_bytes=footprint_of(CONV.weight_bytes))
 
     # A wider layer, its extra channels zero, computes the same: no width need cost more than a wider one.

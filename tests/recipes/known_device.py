@@ -14,6 +14,7 @@ from edgewise.measure.pricing import PriceBook
 from edgewise.measure.runtimes import open_runtime
 from edgewise.measure.sampling import Sample
 from edgewise.measure.settings import RuntimeSettings
+from edgewise.measure.speed import MachineSpeed
 from edgewise.recipes.timing import TimingJob
 from edgewise.trace import trace
 
@@ -32,6 +33,7 @@ class KnownBook(PriceBook):
     """Prices of calls without timing them."""
 
     def __init__(self) -> None:
+        self.speed = MachineSpeed()
         self.needed = self.cached = 0
 
     def samples(self, workloads: Iterable[Workload], *, footprint_bytes: int) -> dict[Workload, Sample]:

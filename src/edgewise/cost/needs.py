@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from edgewise.cost.lowering import Lowering
-from edgewise.cost.workload import Workload
+from edgewise.cost.workload import INPUT_LAYOUT, Workload
 from edgewise.ir import Dim, NetSpec
 
 CEILING = 1.25
@@ -85,6 +85,8 @@ def needs_of(net: NetSpec, lowering: Lowering, *, floor: float) -> list[Need]:
                 one = work.one_width
                 lowest = (low_out if one else low_in, low_out)
                 highest = (high_out if one else high_in, high_out)
+                if work.kernel == INPUT_LAYOUT:
+                    lowest = highest = (work.in_channels, work.out_channels)
                 need = found.setdefault(work.family, Need(family=work.family, lowest=lowest, highest=highest))
                 need.widen(lowest, highest)
                 need.off_step = need.off_step and not on_step

@@ -6,6 +6,9 @@ from dataclasses import asdict, dataclass, fields, replace
 
 from edgewise.ir.layers import Scalar
 
+INPUT_LAYOUT = "input_layout"
+"""Kernel that brings a network's input into the layout of its first convolution."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Workload:

@@ -22,8 +22,7 @@ from edgewise.measure.runtimes import Runtime
 from edgewise.measure.sampling import Schedule, measure_interleaved
 from edgewise.trace import trace
 
-_CONSTANTS = "overheads-3"
-_MOST_JITTER = 1.05
+_CONSTANTS = "overheads-4"
 _SCHEDULE = Schedule(warmup=3, repeats=25, min_seconds=0.15, max_seconds=0.6, stable_ratio=0.01)
 
 
@@ -58,13 +57,14 @@ def _measure(runtime: Runtime, book: PriceBook, progress: Progress) -> Overheads
         calls.append(count)
         sessions.append(runtime.load_module(network, inputs))
         progress.advance()
-    samples = measure_interleaved(sessions, _SCHEDULE)
+    timed = measure_interleaved([*sessions, *book.speed.sessions()], _SCHEDULE)
+    book.speed.read(timed[len(sessions) :])
     for session in sessions:
         session.close()
     progress.advance()
-    # Minima of parts against minima of networks: what else runs now must not stay in the device's constants.
-    quiet_s = [min(sample.q1_s, _MOST_JITTER * sample.min_s) for sample in samples]
-    return fit_overheads(quiet_s, sums, calls)
+    # Medians, as networks are predicted, at the machine's usual speed, as calls are priced.
+    usual_s = [sample.latency_s / book.speed.now for sample in timed[: len(sessions)]]
+    return fit_overheads(usual_s, sums, calls)
 
 
 def _sum_of_calls(net: NetSpec, runtime: Runtime, book: PriceBook) -> tuple[float, int]:

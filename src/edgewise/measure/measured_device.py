@@ -53,6 +53,7 @@ class MeasuredDevice:
         book: Where single timings come from.
         footprint_bytes: Weights of the network that is priced, see :func:`footprint_of`.
         overheads: What a network costs beyond its calls, fitted on other networks.
+        slowdown: How much slower the machine is than usual, for the total; prices of single calls are at its usual speed.
         learnt: Surfaces by family; grows by :meth:`learn`.
     """
 
@@ -60,6 +61,7 @@ class MeasuredDevice:
     book: PriceBook
     footprint_bytes: int
     overheads: Overheads = NO_OVERHEADS
+    slowdown: float = 1.0
     block: int = 16
     learnt: dict[Workload, Learnt] = field(default_factory=dict)
     _steps: dict[tuple[str, str], Step] = field(default_factory=dict)
@@ -87,8 +89,8 @@ class MeasuredDevice:
         return tuple(Estimate(latency_s=self.price_s(piece.workload), kind=Kind.PREDICTED) for piece in pieces)
 
     def total(self, pieces: Sequence[Piece], estimates: Sequence[Estimate]) -> Estimate:
-        """The sum of the parts and the device's overheads."""
-        latency_s = self.overheads.total_s(sum(estimate.latency_s for estimate in estimates), calls=len(pieces))
+        """The sum of the parts and the device's overheads, at the machine's present speed."""
+        latency_s = self.slowdown * self.overheads.total_s(sum(estimate.latency_s for estimate in estimates), calls=len(pieces))
         return Estimate(latency_s=latency_s, kind=Kind.PREDICTED)
 
     def predict_s(self, net: NetSpec) -> float:

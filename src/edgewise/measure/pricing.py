@@ -3,33 +3,47 @@
 import json
 import math
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 from edgewise._core.progress import Progress, SilentProgress
 from edgewise.cost import Workload
 from edgewise.ir import NetSpec
 from edgewise.measure.database import LatencyDatabase, piece_key
 from edgewise.measure.host import DeviceIdentity
-from edgewise.measure.probes import Prober
+from edgewise.measure.probes import Prober, open_prober
 from edgewise.measure.sampling import Sample, Schedule, measure_interleaved
 from edgewise.measure.session import Session
+from edgewise.measure.settings import RuntimeSettings
+from edgewise.measure.speed import MachineSpeed, load_reference, reference_call
 
 PROBE_SCHEDULE = Schedule(warmup=2, repeats=6, min_seconds=0.012, max_seconds=0.05, stable_ratio=0.02)
 """How long one kernel call is timed; calls are timed in chunks, interleaved."""
 _CHUNK = 6
-_PROBE_VERSION = 2
+_PROBE_VERSION = 3
 """Raised when a call is timed otherwise than before, so that old timings are not used again."""
 _SMALLEST, _LARGEST = 18, 25
 
 
 class PriceBook:
-    """Times kernel calls once, and remembers them for good.
+    """Times kernel calls once, and remembers them for good, as they are at the machine's usual speed.
 
     Attributes:
+        speed: How fast the machine is at the moment.
         needed: Distinct calls asked for so far.
         cached: How many of them were known from before.
     """
 
-    def __init__(self, *, prober: Prober, identity: DeviceIdentity, database: LatencyDatabase, progress: Progress | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        prober: Prober,
+        identity: DeviceIdentity,
+        database: LatencyDatabase,
+        reference: Workload | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        load = partial(load_reference, reference, prober=prober, identity=identity, database=database) if reference else None
+        self.speed = MachineSpeed(load)
         self._prober = prober
         self._identity = identity
         self._database = database
@@ -68,13 +82,30 @@ class PriceBook:
         try:
             for work in workloads:
                 sessions.append(self._prober.load(work, footprint_bytes=footprint_bytes))  # noqa: PERF401
-            samples = measure_interleaved(sessions, PROBE_SCHEDULE)
+            timed = measure_interleaved([*sessions, *self.speed.sessions()], PROBE_SCHEDULE)
         finally:
             for session in sessions:
                 session.close()
-        found = dict(zip(workloads, samples, strict=True))
+        samples, readings = timed[: len(sessions)], timed[len(sessions) :]
+        slowdown = self.speed.smoothed_slowdown(readings)
+        found = {work: sample.at_speed(slowdown) for work, sample in zip(workloads, samples, strict=True)}
         self._known.update({(work, footprint_bytes): sample for work, sample in found.items()})
         self._database.put_many(self._identity, {_key(work, footprint_bytes): sample for work, sample in found.items()})
+
+
+def open_price_book(
+    settings: RuntimeSettings, identity: DeviceIdentity, database: LatencyDatabase, *, progress: Progress | None = None
+) -> PriceBook:
+    """The prices of a device's kernel calls, with the machine's speed watched beside them.
+
+    Args:
+        settings: The device.
+        identity: The same as the database knows it.
+        database: Where timings come from and go.
+        progress: Is told of every call.
+    """
+    prober, reference = open_prober(settings), reference_call(settings.device)
+    return PriceBook(prober=prober, identity=identity, database=database, reference=reference, progress=progress)
 
 
 def footprint_of(weight_bytes: int) -> int:

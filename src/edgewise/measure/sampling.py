@@ -67,6 +67,15 @@ class Sample:
         """Number of timings."""
         return len(self.times_s)
 
+    def at_speed(self, slowdown: float) -> "Sample":
+        """The sample as it were on a machine that is not slower by ``slowdown`` (1 or more, or a little less).
+
+        Example:
+            >>> Sample(times_s=(2.2, 2.2)).at_speed(1.1).times_s
+            (2.0, 2.0)
+        """
+        return self if slowdown == 1.0 else Sample(times_s=tuple(time_s / slowdown for time_s in self.times_s))
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Schedule:

@@ -209,11 +209,13 @@ class Fitter:
         plan = choose_channels(profiled.traced, changed, self._scores)
         model = apply_plan(profiled.loaded.model, plan, profiled.traced)
         net = profiled.net.with_widths(changed)
-        predicted_s = profiled.device.predict_s(net)
         record = profiled.loaded.record.followed_by(plan, trained=False)
         fitted = replace(profiled.loaded, model=model, record=record, name=f"{profiled.loaded.name} fitted")
         jobs = [TimingJob(loaded=one, runtime=profiled.runtime) for one in (profiled.loaded, fitted)]
-        baseline, sample = time_together(jobs, database=self._database, progress=self._progress)
+        device, speed = profiled.device, profiled.device.book.speed
+        baseline, sample = time_together(jobs, database=self._database, progress=self._progress, speed=speed)
+        device.slowdown = speed.now
+        predicted_s = device.predict_s(net)
         relative = request.latency.ratio is not None
         target_s = request.latency.seconds(baseline.min_s if relative else baseline.latency_s)
         return Attempt(

@@ -13,8 +13,7 @@ from edgewise.ir import NetSpec
 from edgewise.measure.calibration import overheads_of
 from edgewise.measure.database import LatencyDatabase
 from edgewise.measure.measured_device import MeasuredDevice, device_for, relative_error
-from edgewise.measure.pricing import PriceBook
-from edgewise.measure.probes import open_prober
+from edgewise.measure.pricing import PriceBook, open_price_book
 from edgewise.measure.runtimes import Runtime, open_runtime
 from edgewise.measure.sampling import Sample
 from edgewise.recipes.records import LoadedModel
@@ -83,9 +82,9 @@ class Profiled:
             net=self.net,
             lowering=self.device.lowering(self.net),
             price=self.device.price_s,
-            per_call_s=over.per_call_s,
-            scale=over.scale,
-            start_s=over.start_s,
+            per_call_s=over.per_call_s * self.device.slowdown,
+            scale=over.scale * self.device.slowdown,
+            start_s=over.start_s * self.device.slowdown,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -155,7 +154,8 @@ def profile_model(loaded: LoadedModel, request: ProfileRequest, *, database: Lat
     structure = structure_of(net, chosen)
     candidates = candidates_of(device, net, structure, floor=floor)
     rows = staircase_rows(device, net, structure, candidates)
-    (sample,) = time_together([TimingJob(loaded=loaded, runtime=runtime)], database=database, progress=progress)
+    (sample,) = time_together([TimingJob(loaded=loaded, runtime=runtime)], database=database, progress=progress, speed=book.speed)
+    device.slowdown = book.speed.now
     predicted_s = device.predict_s(net)
     return Profiled(
         loaded=loaded,
@@ -178,7 +178,7 @@ def open_device(request: DeviceRequest, *, database: LatencyDatabase) -> tuple[R
     """The runtime that a command asked for, and the prices of its calls."""
     settings = runtime_settings(request)
     runtime = open_runtime(settings)
-    return runtime, PriceBook(prober=open_prober(settings), identity=runtime.identity(), database=database)
+    return runtime, open_price_book(settings, runtime.identity(), database)
 
 
 def chosen_ties(net: NetSpec, *, keep: tuple[str, ...], only: tuple[str, ...]) -> frozenset[str]:

@@ -16,6 +16,7 @@ from edgewise.measure.runtimes import Runtime
 from edgewise.measure.sampling import Sample, Schedule, measure_interleaved
 from edgewise.measure.session import Session
 from edgewise.measure.settings import RuntimeSettings
+from edgewise.measure.speed import MachineSpeed
 from edgewise.recipes.records import LoadedModel
 from edgewise.recipes.requests import DeviceRequest
 
@@ -65,13 +66,16 @@ def network_piece(model: nn.Module, *input_shapes: tuple[int, ...], name: str) -
     return piece_key({"network": name, "structure": hashlib.sha256(structure.encode()).hexdigest()[:32]})
 
 
-def time_together(jobs: Sequence[TimingJob], *, database: LatencyDatabase, progress: Progress | None = None) -> list[Sample]:
+def time_together(
+    jobs: Sequence[TimingJob], *, database: LatencyDatabase, progress: Progress | None = None, speed: MachineSpeed | None = None
+) -> list[Sample]:
     """Times all jobs interleaved in one run, and stores the samples.
 
     Args:
         jobs: What to time.
         database: Where the samples go.
         progress: Is told how far it is.
+        speed: Reads how fast the machine is meanwhile.
 
     Returns:
         One sample a job, in their order.
@@ -88,7 +92,10 @@ def time_together(jobs: Sequence[TimingJob], *, database: LatencyDatabase, progr
             open_sessions.callback(session.close)
             sessions.append(session)
             watcher.advance()
-        samples = measure_interleaved(sessions, NETWORK_SCHEDULE, progress=watcher)
+        timed = measure_interleaved([*sessions, *(speed.sessions() if speed else ())], NETWORK_SCHEDULE, progress=watcher)
+    samples, readings = timed[: len(jobs)], timed[len(jobs) :]
+    if speed:
+        speed.read(readings)
     for job, sample in zip(jobs, samples, strict=True):
         database.put(job.runtime.identity(), job.piece, sample)
         if sample.noisy:

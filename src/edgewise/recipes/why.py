@@ -17,8 +17,7 @@ from edgewise.cost.lowering.lower import pieces_of
 from edgewise.ir import NetSpec
 from edgewise.measure.database import LatencyDatabase
 from edgewise.measure.host import native_block
-from edgewise.measure.pricing import PriceBook, footprint_around
-from edgewise.measure.probes import open_prober
+from edgewise.measure.pricing import PriceBook, footprint_around, open_price_book
 from edgewise.measure.runtimes import Runtime
 
 BLOCKS = (16, 8)
@@ -110,7 +109,7 @@ def explain(
         DeviceError: The runtime refuses a kernel call.
     """
     watcher = progress or SilentProgress()
-    book = PriceBook(prober=open_prober(runtime.settings), identity=runtime.identity(), database=database, progress=watcher)
+    book = open_price_book(runtime.settings, runtime.identity(), database, progress=watcher)
     time_calls = _timer(book, footprint_around(before))
     sides = []
     for net in (before, after):

@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 from edgewise.cost.lowering.generic import GENERIC_RULES, PlainLowering
 from edgewise.cost.lowering.groups import Group
 from edgewise.cost.lowering.onnxruntime import OnnxRuntimeLowering
-from edgewise.cost.lowering.openvino import OPENVINO_RULES
+from edgewise.cost.lowering.openvino import OpenVinoLowering
 from edgewise.cost.protocol import Piece
 from edgewise.cost.workload import Workload
 from edgewise.ir import NetSpec
@@ -41,7 +41,7 @@ def lowering_for(device: str, net: NetSpec, *, block: int = 16) -> Lowering:
     if device == "onnxruntime-cpu":
         return OnnxRuntimeLowering(net, block=block)
     if device == "openvino-cpu":
-        return PlainLowering(net, rules=OPENVINO_RULES)
+        return OpenVinoLowering(net)
     return PlainLowering(net, rules=GENERIC_RULES)
 
 

@@ -11,12 +11,15 @@ import openvino
 from openvino import opset13 as ops
 
 from edgewise.cost import Workload
+from edgewise.cost.workload import INPUT_LAYOUT
 from edgewise.measure.probes.copies import CopiesSession, WeightPool, copy_count
 from edgewise.measure.runtimes.openvino_cpu import OpenVinoCpu, OpenVinoSession
 from edgewise.measure.settings import RuntimeSettings
 
 _WARM, _COUNTED = 3, 6
 _CUTS = frozenset({"Slice", "StridedSlice", "Reorder", "Parameter", "Result", "Input", "Output"})
+_READERS = _CUTS - {"Reorder"} | {"Convolution"}
+"""What is not a change of layout in its probe."""
 _ADDENDS = frozenset({"Subgraph", "Multiply"})
 """What makes an addend for each copy of a layer with a shortcut."""
 
@@ -35,7 +38,8 @@ class OpenVinoProber:
         model = _GraphWriter(workload, batch=self._settings.batch, pool=self._pool).model(copies)
         compiled = self._runtime.compile(model, counters=True)
         session = OpenVinoSession(compiled, [self._pool.take(*port.shape) for port in model.inputs])
-        return CopiesSession(session, copies=copies, other_s=_other_s(session, _CUTS | _ADDENDS if workload.adds else _CUTS))
+        kinds = _READERS if workload.kernel == INPUT_LAYOUT else _CUTS | _ADDENDS if workload.adds else _CUTS
+        return CopiesSession(session, copies=copies, other_s=_other_s(session, kinds))
 
 
 def _other_s(session: OpenVinoSession, kinds: frozenset[str]) -> float:
@@ -122,6 +126,10 @@ class _GraphWriter:
         if work.op in _TWO_SIDED:
             return _TWO_SIDED[work.op](fed, self._input(f"z{copy}", self._batch, work.in_channels, *hw))
         spatial = list(range(2, 2 + len(work.in_hw)))
+        if work.kernel == INPUT_LAYOUT:
+            # A convolution that reads little of the image asks for the layout all the same.
+            weight, far, none = self._constant(16, work.in_channels, *(1 for _ in spatial)), [16 for _ in spatial], [0 for _ in spatial]
+            return ops.convolution(fed, weight, far, none, none, [1 for _ in spatial])
         if work.op == "max_pool2d":
             ones = [1] * len(work.window)
             return ops.max_pool(fed, list(work.stride), ones, list(work.padding), list(work.padding), list(work.window)).output(0)
