@@ -97,8 +97,8 @@ def _quietest(sessions: list[Session], profiled: Profiled) -> list[tuple[Sample,
     speed, rounds = profiled.device.book.speed, []
     for _ in range(_ROUNDS):
         timed = measure_interleaved([*sessions, *speed.sessions()], _SCHEDULE)
-        speed.read(timed[len(sessions) :])
-        rounds.append([(sample, speed.now) for sample in timed[: len(sessions)]])
+        slowdown = speed.read(timed[len(sessions) :])
+        rounds.append([(sample, slowdown) for sample in timed[: len(sessions)]])
     return [min(found, key=lambda one: one[0].latency_s) for found in zip(*rounds, strict=True)]
 
 

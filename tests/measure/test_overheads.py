@@ -1,11 +1,14 @@
 """What a network costs beyond its calls."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgewise._core.errors import SpecError
-from edgewise.measure.overheads import NO_OVERHEADS, Overheads, fit_overheads
+from edgewise.cost import Workload
+from edgewise.measure.overheads import NO_OVERHEADS, Overheads, fit_overheads, spilled_bytes
 
 SUMS = [50e-6, 80e-6, 300e-6, 900e-6, 2e-3, 5e-3]
 CALLS = [10, 60, 20, 30, 90, 12]
@@ -43,3 +46,23 @@ def test_a_scale_that_all_networks_share_is_found() -> None:
 def test_three_networks_at_least() -> None:
     with pytest.raises(SpecError, match="at least 3 networks, got 2"):
         fit_overheads([1e-3, 2e-3], [1e-3, 2e-3], [1, 2])
+
+
+def test_what_maps_spill_is_told_from_the_rest() -> None:
+    truth, spilled = (
+        Overheads(per_call_s=0.5e-6, scale=0.9, per_spilled_byte_s=2e-11),
+        [(place % 3) * 4_000_000 for place in range(len(SUMS))],
+    )
+    measured = [truth.total_s(total, calls=count, spilled=over) for total, count, over in zip(SUMS, CALLS, spilled, strict=True)]
+    found = fit_overheads(measured, SUMS, CALLS, spilled)
+    assert found.per_spilled_byte_s == pytest.approx(truth.per_spilled_byte_s, rel=0.05)
+    assert found.scale == pytest.approx(truth.scale, rel=0.02)
+
+
+def test_a_call_spills_what_its_maps_need_beyond_the_cache() -> None:
+    conv = Workload(kernel="fused", op="conv2d", in_channels=16, out_channels=32, in_hw=(56, 56), out_hw=(56, 56), window=(3, 3))
+    maps = 4 * 56 * 56 * (16 + 32)
+    assert (conv.map_bytes, spilled_bytes(conv, batch=1), spilled_bytes(conv, batch=4)) == (maps, 0, 4 * maps - 2**20)
+    assert replace(conv, adds=True).map_bytes == maps + 4 * 56 * 56 * 32
+    over = Overheads(per_spilled_byte_s=1e-11)
+    assert over.spill_s(conv, batch=4) == pytest.approx(1e-11 * (4 * maps - 2**20))

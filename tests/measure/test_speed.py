@@ -83,8 +83,7 @@ def test_what_the_reference_took_first_is_kept_for_later_processes(identity: Dev
 def test_read_notes_the_slowdown_by_medians() -> None:
     machine = MachineSpeed(lambda: (KnownProber(tiles_s).load(CALLS[0], footprint_bytes=1), 2.0))
     (_,) = machine.sessions()
-    machine.read([Sample(times_s=(2.0, 3.0, 4.0))])
-    assert machine.now == 1.5
+    assert machine.read([Sample(times_s=(2.0, 3.0, 4.0))]) == machine.now == 1.5
 
 
 def test_a_reading_that_jumps_does_not_move_the_smoothed_slowdown() -> None:
@@ -99,6 +98,5 @@ def test_a_reading_that_jumps_does_not_move_the_smoothed_slowdown() -> None:
 def test_without_a_reference_the_machine_counts_as_steady() -> None:
     machine = MachineSpeed()
     assert machine.sessions() == ()
-    machine.read([])
-    assert machine.now == machine.smoothed_slowdown([]) == 1.0
+    assert machine.read([]) == machine.now == machine.smoothed_slowdown([]) == 1.0
     assert reference_call("exec:./time.sh") is None

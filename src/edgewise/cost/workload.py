@@ -82,6 +82,13 @@ class Workload:
         return self.out_channels * (self.in_channels // groups) * math.prod(self.window) * positions
 
     @property
+    def map_bytes(self) -> int:
+        """Bytes of the feature maps read and written for one input in fp32, a residual addend included."""
+        read = self.in_channels * math.prod(self.in_hw)
+        written = self.out_channels * math.prod(self.out_hw)
+        return 4 * self.repeats * (read + written * (2 if self.adds else 1))
+
+    @property
     def weight_bytes(self) -> int:
         """Bytes of weight read in fp32."""
         if not self.has_weight:

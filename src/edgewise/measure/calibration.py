@@ -5,7 +5,9 @@ results from call to call, and finds less in its caches. What that costs is meas
 for each device, on small networks that no user asks about, and kept in the database.
 """
 
-from collections.abc import Callable
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 
 import torch
 from torch import Tensor, nn
@@ -13,17 +15,19 @@ from torch import Tensor, nn
 from edgewise._core.progress import Progress, SilentProgress
 from edgewise.cost.lowering import lowering_for
 from edgewise.cost.lowering.lower import pieces_of
-from edgewise.ir import NetSpec
 from edgewise.measure.database import LatencyDatabase
 from edgewise.measure.host import native_block
-from edgewise.measure.overheads import Overheads, fit_overheads
+from edgewise.measure.overheads import Overheads, fit_overheads, spilled_bytes
 from edgewise.measure.pricing import PriceBook, footprint_of
 from edgewise.measure.runtimes import Runtime
 from edgewise.measure.sampling import Schedule, measure_interleaved
+from edgewise.measure.session import Session
+from edgewise.measure.speed import MachineSpeed
 from edgewise.trace import trace
 
-_CONSTANTS = "overheads-4"
-_SCHEDULE = Schedule(warmup=3, repeats=25, min_seconds=0.15, max_seconds=0.6, stable_ratio=0.01)
+_CONSTANTS = "overheads-7"
+_ROUNDS = 3
+_SCHEDULE = Schedule(warmup=3, repeats=25, min_seconds=0.15, max_seconds=0.4, stable_ratio=0.01)
 
 
 def overheads_of(runtime: Runtime, book: PriceBook, database: LatencyDatabase, *, progress: Progress | None = None) -> Overheads:
@@ -38,39 +42,42 @@ def overheads_of(runtime: Runtime, book: PriceBook, database: LatencyDatabase, *
     identity = runtime.identity()
     known = database.get_constants(identity, _CONSTANTS)
     if known is not None:
-        return Overheads(start_s=float(known["start_s"]), per_call_s=float(known["per_call_s"]), scale=float(known["scale"]))
+        return Overheads(**{name: float(value) for name, value in known.items()})
     found = _measure(runtime, book, progress or SilentProgress())
-    database.put_constants(identity, _CONSTANTS, {"start_s": found.start_s, "per_call_s": found.per_call_s, "scale": found.scale})
+    database.put_constants(identity, _CONSTANTS, asdict(found))
     return found
 
 
 def _measure(runtime: Runtime, book: PriceBook, progress: Progress) -> Overheads:
     progress.start("getting to know the device (once)", len(_NETWORKS) + 1)
-    sessions, sums, calls = [], [], []
+    sessions, sums, calls, spilled = [], [], [], []
     for build, size in _NETWORKS:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             network, inputs = build().eval(), (torch.randn(1, 3, size, size),)
         net = trace(network, inputs, name=build.__name__).net
-        total, count = _sum_of_calls(net, runtime, book)
-        sums.append(total)
-        calls.append(count)
+        pieces = pieces_of(lowering_for(runtime.settings.device, net, block=native_block()), net.widths)
+        samples = book.samples([piece.workload for piece in pieces], footprint_bytes=footprint_of(net.weight_bytes))
+        sums.append(sum(samples[piece.workload].min_s for piece in pieces))
+        calls.append(len(pieces))
+        spilled.append(sum(spilled_bytes(piece.workload, batch=1) for piece in pieces))
         sessions.append(runtime.load_module(network, inputs))
         progress.advance()
-    timed = measure_interleaved([*sessions, *book.speed.sessions()], _SCHEDULE)
-    book.speed.read(timed[len(sessions) :])
+    usual_s = _usual_s(sessions, book.speed)
     for session in sessions:
         session.close()
     progress.advance()
-    # Medians, as networks are predicted, at the machine's usual speed, as calls are priced.
-    usual_s = [sample.latency_s / book.speed.now for sample in timed[: len(sessions)]]
-    return fit_overheads(usual_s, sums, calls)
+    return fit_overheads(usual_s, sums, calls, spilled)
 
 
-def _sum_of_calls(net: NetSpec, runtime: Runtime, book: PriceBook) -> tuple[float, int]:
-    pieces = pieces_of(lowering_for(runtime.settings.device, net, block=native_block()), net.widths)
-    samples = book.samples([piece.workload for piece in pieces], footprint_bytes=footprint_of(net.weight_bytes))
-    return sum(samples[piece.workload].min_s for piece in pieces), len(pieces)
+def _usual_s(sessions: Sequence[Session], speed: MachineSpeed) -> list[float]:
+    """Medians, as networks are predicted, at the machine's usual speed, as calls are priced; of several rounds the middle one."""
+    rounds = []
+    for _ in range(_ROUNDS):
+        timed = measure_interleaved([*sessions, *speed.sessions()], _SCHEDULE)
+        slowdown = speed.read(timed[len(sessions) :])
+        rounds.append([sample.latency_s / slowdown for sample in timed[: len(sessions)]])
+    return [statistics.median(found) for found in zip(*rounds, strict=True)]
 
 
 class _Residual(nn.Module):
@@ -108,6 +115,14 @@ def _narrow_residual() -> nn.Module:
     return nn.Sequential(*_conv(3, 16), *(_Residual(16, 16) for _ in range(14)), *_head(16))
 
 
+def _deep_residual() -> nn.Module:
+    return nn.Sequential(*_conv(3, 24), *(_Residual(24, 20) for _ in range(28)), *_head(24))
+
+
+def _short() -> nn.Module:
+    return nn.Sequential(*_conv(3, 32), *_conv(32, 32, 2), *_head(32))
+
+
 def _residual() -> nn.Module:
     parts = [*_conv(3, 32), *(_Residual(32, 48) for _ in range(6)), *_conv(32, 80, 2), *(_Residual(80, 64) for _ in range(8)), *_head(80)]
     return nn.Sequential(*parts)
@@ -128,7 +143,11 @@ _NETWORKS: tuple[tuple[Callable[[], nn.Module], int], ...] = (
     (_chain, 32),
     (_narrow_residual, 32),
     (_narrow_residual, 16),
+    (_deep_residual, 8),
+    (_deep_residual, 16),
+    (_short, 32),
     (_residual, 16),
     (_separable, 112),
+    (_separable, 224),
     (_heavy, 32),
 )

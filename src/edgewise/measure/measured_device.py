@@ -86,7 +86,7 @@ class MeasuredDevice:
         Raises:
             UnknownLayerError: A piece of a kind that was never learnt.
         """
-        return tuple(Estimate(latency_s=self.price_s(piece.workload), kind=Kind.PREDICTED) for piece in pieces)
+        return tuple(Estimate(latency_s=self.in_network_s(piece.workload), kind=Kind.PREDICTED) for piece in pieces)
 
     def total(self, pieces: Sequence[Piece], estimates: Sequence[Estimate]) -> Estimate:
         """The sum of the parts and the device's overheads, at the machine's present speed."""
@@ -98,8 +98,16 @@ class MeasuredDevice:
         pieces = self.pieces(net)
         return self.total(pieces, self.estimate(pieces)).latency_s
 
+    def in_network_s(self, workload: Workload) -> float:
+        """Predicted seconds of one kernel call where its maps come from other calls, before what the total adds.
+
+        Raises:
+            UnknownLayerError: Its kind was never learnt.
+        """
+        return self.price_s(workload) + self.overheads.spill_s(workload, batch=self.settings.batch)
+
     def price_s(self, workload: Workload) -> float:
-        """Predicted seconds of one kernel call, without overheads.
+        """Predicted seconds of one kernel call alone, without overheads.
 
         Raises:
             UnknownLayerError: Its kind was never learnt.

@@ -7,11 +7,17 @@ import numpy as np
 from scipy.optimize import nnls
 
 from edgewise._core.errors import SpecError
+from edgewise.cost import Workload
+
+_CACHE_BYTES = 1 << 20
+"""What a core's second-level cache holds of a call's maps, about."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Overheads:
-    """Latency of a network from the sum of its calls: ``start + per_call * calls + scale * sum``.
+    """Latency of a network from the sum of its calls.
+
+    ``start + per_call * calls + scale * (sum + per_spilled_byte * spilled bytes)``
 
     Fitted on a few networks made for the purpose (never on the one that is priced) and kept
     with the device in the latency database.
@@ -19,28 +25,53 @@ class Overheads:
     Attributes:
         start_s: Seconds for a network of no calls.
         per_call_s: Seconds for each call beyond what timing it alone shows.
-        scale: Median over minimum of a network, and what calls cost each other.
+        scale: What calls cost each other.
+        per_spilled_byte_s: Seconds for each byte of a call's maps beyond the second-level cache, see
+            :func:`spilled_bytes`: alone, a call finds its maps where its last run left them.
     """
 
     start_s: float = 0.0
     per_call_s: float = 0.0
     scale: float = 1.0
+    per_spilled_byte_s: float = 0.0
 
-    def total_s(self, calls_s: float, *, calls: int) -> float:
-        """Seconds of a network of ``calls`` calls that take ``calls_s`` together."""
-        return self.start_s + self.per_call_s * calls + self.scale * calls_s
+    def total_s(self, calls_s: float, *, calls: int, spilled: int = 0) -> float:
+        """Seconds of a network of ``calls`` calls that take ``calls_s`` together and spill so many bytes."""
+        return self.start_s + self.per_call_s * calls + self.scale * (calls_s + self.per_spilled_byte_s * spilled)
+
+    def spill_s(self, workload: Workload, *, batch: int) -> float:
+        """Seconds that a call takes longer in a network than alone, for what its maps spill (before ``scale``)."""
+        return self.per_spilled_byte_s * spilled_bytes(workload, batch=batch)
 
 
 NO_OVERHEADS = Overheads()
 
 
-def fit_overheads(measured_s: Sequence[float], calls_s: Sequence[float], calls: Sequence[int]) -> Overheads:
+def spilled_bytes(workload: Workload, *, batch: int) -> int:
+    """Bytes of a call's maps beyond 1 MiB, what a second-level cache holds.
+
+    Args:
+        workload: The call.
+        batch: Inputs at once.
+
+    Example:
+        >>> conv = Workload(kernel="fused", op="conv2d", in_channels=32, out_channels=32, in_hw=(112, 112), out_hw=(112, 112))
+        >>> spilled_bytes(conv, batch=1)
+        2162688
+    """
+    return max(batch * workload.map_bytes - _CACHE_BYTES, 0)
+
+
+def fit_overheads(
+    measured_s: Sequence[float], calls_s: Sequence[float], calls: Sequence[int], spilled: Sequence[int] | None = None
+) -> Overheads:
     """Non-negative least squares on relative errors, with the scale held near 1.
 
     Args:
         measured_s: Median latency of each network.
         calls_s: Sum of its calls' prices.
         calls: Number of its calls.
+        spilled: Bytes that its calls spill; none for 0.
 
     Raises:
         SpecError: Fewer than three networks.
@@ -52,9 +83,15 @@ def fit_overheads(measured_s: Sequence[float], calls_s: Sequence[float], calls: 
     """
     if len(measured_s) < 3:
         raise SpecError(f"overheads need at least 3 networks, got {len(measured_s)}")
-    rows = np.array([[1e-6, 1e-6 * count, total] for total, count in zip(calls_s, calls, strict=True)])
+    beyond = spilled or [0] * len(calls)
+    rows = np.array([[1e-6, 1e-6 * count, total, 1e-12 * over] for total, count, over in zip(calls_s, calls, beyond, strict=True)])
     relative = rows / np.array(measured_s)[:, None]
     # One more row pulls the scale gently to 1: few networks tell start and scale apart badly.
-    pulled = np.vstack([relative, [0.0, 0.0, 0.1]])
-    (start, per_call, scale), _ = nnls(pulled, np.append(np.ones(len(measured_s)), 0.1))
-    return Overheads(start_s=float(start) * 1e-6, per_call_s=float(per_call) * 1e-6, scale=float(scale))
+    pulled = np.vstack([relative, [0.0, 0.0, 0.1, 0.0]])
+    (start, per_call, scale, per_byte), _ = nnls(pulled, np.append(np.ones(len(measured_s)), 0.1))
+    return Overheads(
+        start_s=float(start) * 1e-6,
+        per_call_s=float(per_call) * 1e-6,
+        scale=float(scale),
+        per_spilled_byte_s=float(per_byte) * 1e-12 / float(scale) if scale else 0.0,
+    )

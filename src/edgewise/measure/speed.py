@@ -74,14 +74,18 @@ class MachineSpeed:
             self._loaded = self._load()
         return () if self._loaded is None else (self._loaded[0],)
 
-    def read(self, readings: Sequence[Sample]) -> None:
-        """Notes how fast the machine is now, by the medians of one run of whole networks.
+    def read(self, readings: Sequence[Sample]) -> float:
+        """How fast the machine is now, by the medians of one run of whole networks; kept as ``now``.
 
         Args:
             readings: Samples of :meth:`sessions`; empty for none.
+
+        Returns:
+            The slowdown.
         """
         if readings and self._loaded:
             self.now = readings[0].latency_s / self._loaded[1]
+        return self.now
 
     def smoothed_slowdown(self, readings: Sequence[Sample]) -> float:
         """The slowdown by the minima of the last few short runs, this one included.

@@ -81,7 +81,7 @@ class Profiled:
         return Pricing(
             net=self.net,
             lowering=self.device.lowering(self.net),
-            price=self.device.price_s,
+            price=self.device.in_network_s,
             per_call_s=over.per_call_s * self.device.slowdown,
             scale=over.scale * self.device.slowdown,
             start_s=over.start_s * self.device.slowdown,
