@@ -144,7 +144,9 @@ def tables(value: Value) -> str:
 
 
 def simulate(value: Value) -> str:
-    """The layers with what bounds them, and the whole network."""
+    """The layers with what bounds them, and the whole network; by a table, its blocks."""
+    if "blocks" in value:
+        return _by_table(value)
     rows = [
         [
             layer["name"],
@@ -165,6 +167,13 @@ def simulate(value: Value) -> str:
     known = f"{value['coefficients']} coefficients, {value['extrapolated_share']:.0%} of the time extrapolated"
     total = f"{_seconds(value['latency_s'])} simulated on {value['device']} at batch {value['batch']} ({known})"
     return f"{columns(header, rows, numeric=[4, 5, 6, 7, 9])}\n\n{total}"
+
+
+def _by_table(value: Value) -> str:
+    rows = [[row["block"], row["operation"], f"{row['latency_s'] * 1e3:.4f}", row["note"]] for row in value["blocks"]]
+    total = f"{value['latency_s'] * 1e3:.4f} ms predicted by {value['device']}: the sum of its entries, which are quoted"
+    counts = f"{value['macs']:,} MACs, {value['params']:,} parameters"
+    return f"{columns(['block', 'operation', 'ms', ''], rows, numeric=[2])}\n\n{total}\n{counts}"
 
 
 def predict(value: Value) -> str:
