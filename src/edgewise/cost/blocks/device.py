@@ -97,8 +97,8 @@ class LutDevice:
             detail = (("rest", "constant" if known else "not in the table, left out"),)
             return Estimate(latency_s=self.table.constant_s or 0.0, kind=Kind.QUOTED, detail=detail)
         choice = _choice(piece)
-        detail = (("in_constant", float(not self.table.is_priced(choice.block))), ("operation", choice.label))
-        return Estimate(latency_s=self.table.latency_s(choice), kind=Kind.QUOTED, detail=detail)
+        operation = (("in_constant", float(not self.table.is_priced(choice.block))), ("operation", choice.label))
+        return Estimate(latency_s=self.table.latency_s(choice), kind=Kind.QUOTED, detail=operation)
 
     def _numbered(self, found: Sequence[FoundBlock]) -> list[int] | None:
         """Positions that the names give, if all blocks have one and all shapes fit."""
