@@ -74,8 +74,9 @@ def load_model(text: str, *, weights: Path | None = None, pretrained: bool = Fal
     """The model that a person named, with the weights asked for.
 
     Args:
-        text: A built-in name, ``timm:NAME``, ``torchvision:NAME``, ``FILE.py:FACTORY`` or a run
-            folder; ``space:NAME`` is the largest network of a space. A built-in name wins over a folder of that name: write ``./resnet56`` for the folder.
+        text: A built-in name, ``timm:NAME``, ``torchvision:NAME``, ``FILE.py:FACTORY``, ``space:NAME`` (the largest
+            network of a space) or a run folder. A built-in name wins over a folder of that name: write ``./resnet56``
+            for the folder.
         weights: A file of weights to load into it.
         pretrained: Let timm or torchvision load the weights that they publish.
         shape: Input shape such as ``1x3x224x224``; none for the one known.

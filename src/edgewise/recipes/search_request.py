@@ -56,7 +56,7 @@ class SearchRequest:
     space: str
     latency: LatencyTarget
     data: DataRequest | None
-    device: DeviceRequest = DeviceRequest()
+    device: DeviceRequest = field(default_factory=DeviceRequest)
     reference: str | None = None
     widths_from: Path | None = None
     course: SearchCourse = field(default_factory=SearchCourse)

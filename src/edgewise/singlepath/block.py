@@ -176,7 +176,7 @@ class SuperBlock(nn.Module):
 
 def split(decided: Float[Tensor, " g"], layout: GateLayout) -> Decisions:
     """A block's decisions by what they decide; a block that may not be left out is there."""
-    rings, skip, groups, ses = decided.split([layout.rings, layout.skip, layout.groups, layout.ses])
+    rings, skip, groups, ses = layout.parted(decided)
     there = skip[0] if layout.skip else torch.ones((), dtype=decided.dtype, device=decided.device)
     return Decisions(rings=rings, skip=there, groups=groups, ses=ses)
 

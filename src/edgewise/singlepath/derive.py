@@ -36,7 +36,7 @@ def derive(supernet: Supernet, plan: ArchPlan) -> MobileNet:
     for block, choice in zip(supernet.superblocks, plan.blocks, strict=True):
         if choice.skip:
             if supernet.form == "published" and before is not None:
-                before.project_norm.bias += _constant(block)
+                before.project_norm.bias.add_(_constant(block))
             continue
         before = cast(InvertedBlock, child.blocks[str(choice.block)])
         _inherit(before, block, choice)

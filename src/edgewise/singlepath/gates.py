@@ -74,6 +74,11 @@ class GateLayout:
         """All gates of the block."""
         return self.rings + self.skip + self.groups + self.ses
 
+    def parted(self, values: Float[Tensor, " g"]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """A block's values by what they decide."""
+        ends = [self.rings, self.rings + self.skip, self.rings + self.skip + self.groups]
+        return values[: ends[0]], values[ends[0] : ends[1]], values[ends[1] : ends[2]], values[ends[2] :]
+
 
 def layout_of(block: BlockSpace) -> GateLayout:
     """The gates that a block's choices need."""
@@ -110,7 +115,7 @@ def values_of(space: Space, plan: ArchPlan) -> Float[Tensor, " g"]:
 def choice_of(block: BlockSpace, values: Float[Tensor, " g"]) -> BlockChoice:
     """The operation that a block's decisions mean; positive is yes. Nested: a later yes behind a no does not count."""
     layout = layout_of(block)
-    rings, skip, groups, ses = values.detach().split([layout.rings, layout.skip, layout.groups, layout.ses])
+    rings, skip, groups, ses = layout.parted(values.detach())
     return BlockChoice(
         block=block.position,
         kernel=block.kernels[_run(rings)],

@@ -41,7 +41,7 @@ def indicator(excess: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
         >>> indicator(torch.tensor([-0.1, 0.0, 2.0])).tolist()
         [0.0, 1.0, 1.0]
     """
-    return _Step.apply(excess)  # type: ignore[no-any-return, no-untyped-call]
+    return _Step.apply(excess)  # type: ignore[no-any-return]
 
 
 def imposed(value: Float[Tensor, "*n"], excess: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:

@@ -46,7 +46,7 @@ class ThresholdSteps:
         self.mean.mul_(_MOMENTUM).add_(gradient, alpha=1 - _MOMENTUM)
         self.square.mul_(_MEMORY).add_(gradient.square().mean(), alpha=1 - _MEMORY)
         size = torch.sqrt(self.square / (1 - _MEMORY**self.count)) + 1e-12
-        self._thresholds -= self._lr * self.mean / (1 - _MOMENTUM**self.count) / size
+        self._thresholds.sub_(self.mean / size, alpha=self._lr / (1 - _MOMENTUM**self.count))
 
     def state(self) -> dict[str, Tensor]:
         """What it remembers, as tensors."""

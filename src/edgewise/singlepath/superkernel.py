@@ -108,8 +108,8 @@ def group_norm(values: Float[Tensor, "c ..."], mask: Float[Tensor, "*m"], *, sca
         >>> float(group_norm(torch.full((4, 2), 3.0), torch.tensor([1.0, 1.0]), scale=3.0))
         1.0
     """
-    norm = torch.linalg.vector_norm(values * mask)
+    norm: Tensor = torch.linalg.vector_norm(values * mask)
     if scale is None:
         return norm
     count = mask.expand_as(values).sum().clamp(min=1.0)
-    return norm / (torch.sqrt(count) * scale)
+    return norm.div(torch.sqrt(count) * scale)

@@ -19,6 +19,8 @@ from edgewise.space.prices import Prices
 
 TOLERANCE = 0.03
 """A network has hit its target within this share of it."""
+Measure = Callable[[Sequence[ArchPlan]], tuple[Sample, list[Sample]]]
+"""Timings of the reference, and of networks, of one interleaved run."""
 _CLOSE = 0.01
 _MOST_TRIES = 4
 
@@ -120,7 +122,13 @@ def calibrated(prices: Prices, pairs: Sequence[tuple[float, float]]) -> Prices:
 
 
 def aim(
-    choose: Callable[[float], ArchPlan], prices: Prices, target: LatencyTarget, *, bench: Bench | None, reference_s: float, progress: Progress
+    choose: Callable[[float], ArchPlan],
+    prices: Prices,
+    target: LatencyTarget,
+    *,
+    measure: Measure | None,
+    reference_s: float,
+    progress: Progress,
 ) -> Hit:
     """A network whose measured latency meets a target: chosen by prices, measured, and chosen again where it misses.
 
@@ -128,12 +136,12 @@ def aim(
         choose: The best network of at most so many predicted seconds.
         prices: What choices take.
         target: The target.
-        bench: Measures; none where nothing can be measured, which leaves the prediction.
+        measure: Gives timings of the reference and of networks; none where nothing can be measured, which leaves the prediction.
         reference_s: Latency of the reference by which the first aim is taken.
         progress: Is told of every try.
     """
     target_s = target.seconds(reference_s)
-    if bench is None:
+    if measure is None:
         plan = choose(target_s)
         return Hit(plan=plan, predicted_s=prices.latency_s(plan), target_s=target_s)
     aim_s, best = target_s, None
@@ -143,7 +151,7 @@ def aim(
         if plan in seen:
             break
         seen.add(plan)
-        reference, (sample,) = bench.measure([plan])
+        reference, (sample,) = measure([plan])
         hit = Hit(
             plan=plan,
             predicted_s=prices.latency_s(plan),
