@@ -82,16 +82,19 @@ class Watch:
         self._done = self._total = 0.0
 
     def start(self, label: str, total: float) -> None:
+        """A stage begins."""
         self._done, self._total = 0.0, total
         print(f"{label}: {total:g}", flush=True)
 
     def advance(self, steps: float = 1.0) -> None:
+        """Steps are done; perhaps the time is over."""
         self._done += steps
         if time.monotonic() > self._end_s:
             print(f"time over at {self._done:g} of {self._total:g}", flush=True)
             raise KeyboardInterrupt
 
     def note(self, text: str) -> None:
+        """Prints a line."""
         print(text, flush=True)
 
 
@@ -105,10 +108,12 @@ class Comparison:
 
     @property
     def work(self) -> Path:
+        """Folder for checkpoints."""
         return Path(self.asked.work)
 
     @property
     def setting(self) -> dict[str, Any]:
+        """What the rows were made under."""
         asked = self.asked
         return {
             "space": self.space.to_json(),
@@ -122,11 +127,13 @@ class Comparison:
             "lr": LR,
         }
 
-    def write(self, **rows: Any) -> None:
+    def write(self, **rows: Any) -> None:  # noqa: ANN401 - any JSON value
+        """Adds rows to the result file."""
         self.found |= rows
         write_result(self.asked.label, {"setting": self.setting, **{key: self.found[key] for key in sorted(self.found)}})
 
     def data(self, seed: int = 0) -> Dataset:
+        """CIFAR-10."""
         path = Path(self.asked.shared) / "data" / "cifar10-jpeg.zip"
         data = open_data(DataSpec(text=f"imagefolder:{path}", seed=seed))
         if not self.asked.images:
@@ -135,17 +142,20 @@ class Comparison:
         return replace(data, train=data.train.first(self.asked.images))
 
     def prices(self) -> Prices:
+        """The prices that the first part wrote."""
         value = json.loads((self.work / "prices.json").read_text())
         tables = tuple(np.array(table) for table in value["tables"])
         return Prices(space=self.space, constant_s=value["constant_s"], tables=tables)
 
     def supernet(self) -> Supernet:
+        """A supernet as drawn, with prices."""
         torch.manual_seed(0)
         net = Supernet(self.space)
         net.set_prices(self.prices())
         return net
 
     def plans(self) -> dict[str, ArchPlan]:
+        """The winner and the random networks."""
         made = {"winner": self.found["targets"][-1]["architecture"]}
         made |= {f"random-{number}": plan for number, plan in enumerate(self.found["random"])}
         return {name: ArchPlan.from_json({"kind": "architecture", "blocks": blocks}) for name, blocks in made.items()}
@@ -304,6 +314,7 @@ PARTS = {
 
 
 def main() -> int:
+    """Does one part; 75 where it is to be called again."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("part", choices=PARTS)
     arguments.add_argument("--shared", default="../shared")

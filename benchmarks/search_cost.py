@@ -79,6 +79,7 @@ def times(space_name: str, size: int, *, rounds: int, seconds: float) -> dict[st
 
 
 def main() -> None:
+    """Times all, measures the memory of each, writes the result."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--space", default="cifar")
     arguments.add_argument("--batch", type=int, default=32)
