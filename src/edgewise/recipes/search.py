@@ -1,10 +1,9 @@
 """``edgewise search``: the network of a space that meets a latency at the best accuracy, found in one network."""
 
-import json
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +14,14 @@ from edgewise._core.files import write_text
 from edgewise._core.progress import Progress, SilentProgress
 from edgewise.ir import ArchPlan
 from edgewise.measure.database import LatencyDatabase
-from edgewise.measure.host import describe_host
 from edgewise.recipes.records import LoadedModel
 from edgewise.recipes.runs import REPORT_FILE, append_log, is_finished, load_run, prepare_folder, write_run
 from edgewise.recipes.search_request import SearchRequest
 from edgewise.recipes.searching.aiming import Hit, aim, network_of
-from edgewise.recipes.searching.kept import SEARCH_FILE, KeptSearch, forget_search, keep_search, kept_search
+from edgewise.recipes.searching.kept import SEARCH_FILE, KeptSearch, forget_search, keep_chosen, keep_search, kept_chosen, kept_search
 from edgewise.recipes.searching.opening import Opened, open_search, open_space
-from edgewise.recipes.searching.processes import agreed_number, agreed_prices, heard, joined
+from edgewise.recipes.searching.processes import agreed_number, agreed_plan, agreed_prices, heard, joined
+from edgewise.recipes.searching.results import front_row, headline, provenance_of, settings_of, with_figures
 from edgewise.recipes.training import CHECKPOINT_FILE, history_of, warnings_of
 from edgewise.recipes.unfinished import check_same
 from edgewise.report.search import render_search
@@ -33,7 +32,7 @@ from edgewise.singlepath.search import SearchOutcome, search
 from edgewise.singlepath.settings import SearchSettings
 from edgewise.singlepath.step_cost import step_cost_ratio
 from edgewise.singlepath.supernet import Supernet
-from edgewise.space import Space, counts_of
+from edgewise.space import Space
 from edgewise.train.calibrate import recalibrate_batch_norm
 from edgewise.train.checkpoint import Checkpoint
 from edgewise.train.data import Dataset
@@ -41,6 +40,7 @@ from edgewise.train.evaluate import accuracy
 from edgewise.train.loop import FineTune, FineTuneResult, fine_tune
 
 SCRATCH_LR, INHERITED_LR = 0.1, 0.05
+_STEP_IMAGES = 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +92,29 @@ def run_search(request: SearchRequest, *, progress: Progress | None = None) -> S
             raise
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Aimed:
+    """Networks at their targets, the run's own first, and their accuracies with the supernet's weights."""
+
+    hits: tuple[Hit, ...]
+    scores: tuple[float, ...]
+
+    @property
+    def hit(self) -> Hit:
+        return self.hits[0]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Found:
+    """All that a finished search knows."""
+
+    opened: Opened
+    outcome: SearchOutcome
+    aimed: _Aimed
+    tuned: FineTuneResult
+    step_ratio: float
+
+
 class _Run:
     def __init__(self, request: SearchRequest, *, rank: int, progress: Progress) -> None:
         self._request, self._rank, self._progress = request, rank, progress
@@ -132,9 +155,14 @@ class _Run:
             outcome = search(
                 net, data, target_s=target_s, settings=self._settings, checkpoint=self._checkpoint(SEARCH_FILE), progress=progress
             )
-            if opened is None:
-                return self._follow(space, outcome)
-            return self._finish(opened, outcome, step_ratio=ratio, start_s=start_s)
+            aimed = None if opened is None else self._aimed_all(opened, outcome)
+            plan = agreed_plan(space, None if aimed is None else aimed.hit.plan)
+            tuned = self._trained(outcome, plan, data)
+            if opened is None or aimed is None:
+                model = network_of(space, plan, tuned.model)
+                return SearchResult(model=model, plan=plan, value={"rank": self._rank})
+            found = _Found(opened=opened, outcome=outcome, aimed=aimed, tuned=tuned, step_ratio=ratio)
+            return self._finish(found, seconds=time.monotonic() - start_s)
 
     def _supernet(self, space: Space) -> Supernet:
         with torch.random.fork_rng(devices=[]):
@@ -146,7 +174,7 @@ class _Run:
             return 0.0
         self._progress.note("timing a step of the search beside one of the largest child")
         images, target = next(iter(data.train))
-        return step_cost_ratio(net, images, target)
+        return step_cost_ratio(net, images[:_STEP_IMAGES], target[:_STEP_IMAGES])
 
     def _checkpoint(self, name: str) -> Checkpoint | None:
         out = self._request.out
@@ -162,36 +190,40 @@ class _Run:
             keep_search(self._request.out, opened, settings_of(self._request, opened.space), target_s=target_s, step_ratio=ratio)
             append_log(self._request.out, {"event": "priced", "target_s": target_s, "range_s": list(opened.prices.range_s)})
 
-    def _follow(self, space: Space, outcome: SearchOutcome) -> SearchResult:
-        """The end of a process that is not the first: it has helped to search, and knows what was decided."""
-        model = network_of(space, outcome.decided, derive(outcome.net, outcome.decided))
-        return SearchResult(model=model, plan=outcome.decided, value={"rank": self._rank})
-
-    def _finish(self, opened: Opened, outcome: SearchOutcome, *, step_ratio: float, start_s: float) -> SearchResult:
+    def _aimed_all(self, opened: Opened, outcome: SearchOutcome) -> "_Aimed":
+        """The network of the target and those of further targets, and what the supernet's weights make of them."""
         request, data = self._request, opened.data
-        hit = self._aimed(opened, outcome, request.latency)
-        front = [self._aimed(opened, outcome, target) for target in request.front]
+        known = kept_chosen(request.out) if request.resume and request.out is not None else None
+        if known is not None:
+            return _Aimed(hits=known[0], scores=known[1])
+        hits = [self._aimed(opened, outcome, target) for target in (request.latency, *request.front)]
         score = inherited_score(outcome.net, data.train, data.validation)
-        scores = [score(one.plan) for one in (hit, *front)]
+        scores = tuple(score(one.plan) for one in hits)
         if request.out is not None:
-            append_log(request.out, {"event": "chosen", "architecture": list(hit.plan.labels), "latency_s": hit.latency_s})
-        tuned = self._trained(outcome, hit.plan, data)
+            keep_chosen(request.out, hits, scores)
+            append_log(request.out, {"event": "chosen", "architecture": list(hits[0].plan.labels), "latency_s": hits[0].latency_s})
+        return _Aimed(hits=tuple(hits), scores=scores)
+
+    def _finish(self, found: "_Found", *, seconds: float) -> SearchResult:
+        request, opened, tuned = self._request, found.opened, found.tuned
+        hit = found.aimed.hit
         model = network_of(opened.space, hit.plan, tuned.model)
         final = self._measured_again(opened, hit, model)
+        hits = (final, *found.aimed.hits[1:])
         value = {
-            **_headline(request, opened, final, outcome),
-            "accuracy": accuracy(tuned.model, data.test),
+            **headline(request, opened, final, found.outcome),
+            "accuracy": accuracy(tuned.model, opened.data.test),
             "accuracy_validation": tuned.accuracy_validation,
-            "accuracy_inherited": scores[0],
-            "step_cost_ratio": step_ratio,
-            "front": [_front(one, opened, inherited) for one, inherited in zip((hit, *front), scores, strict=True)],
+            "accuracy_inherited": found.aimed.scores[0],
+            "step_cost_ratio": found.step_ratio,
+            "front": [front_row(one, opened, inherited) for one, inherited in zip(hits, found.aimed.scores, strict=True)],
             "fine_tune": {"history": list(history_of(tuned)), "seconds": tuned.seconds},
             "warnings": list(warnings_of(tuned)),
             "settings": settings_of(request, opened.space),
-            "provenance": _provenance(request),
-            "seconds": time.monotonic() - start_s,
+            "provenance": provenance_of(request),
+            "seconds": seconds,
         }
-        return _written(request, model, hit.plan, _with_figures(value, opened, final))
+        return _written(request, model, hit.plan, with_figures(value, opened, final))
 
     def _aimed(self, opened: Opened, outcome: SearchOutcome, target: Any) -> Hit:  # noqa: ANN401 - LatencyTarget
         return aim(
@@ -206,11 +238,10 @@ class _Run:
     def _trained(self, outcome: SearchOutcome, plan: ArchPlan, data: Dataset) -> FineTuneResult:
         request = self._request
         assert request.data is not None
+        child = network_of(outcome.net.space, plan).model
         if request.inherit:
             recalibrate_batch_norm(outcome.net.restricted(plan), data.train)
             child = derive(outcome.net, plan).eval()
-        else:
-            child = network_of(outcome.net.space, plan).model  # type: ignore[assignment]
         lr = INHERITED_LR if request.inherit else SCRATCH_LR
         config = FineTune(epochs=request.data.epochs, lr=lr, seed=request.seed)
         return fine_tune(child, data, config=config, checkpoint=self._checkpoint(CHECKPOINT_FILE), progress=self._progress)
@@ -220,91 +251,6 @@ class _Run:
             return hit
         reference, (sample,) = opened.bench.measure_modules([model])
         return replace(hit, sample=sample, reference=reference, target_s=self._request.latency.seconds(reference.min_s))
-
-
-def settings_of(request: SearchRequest, space: Space) -> dict[str, Any]:
-    """What makes a search what it is, as JSON values; going on needs the same."""
-    device = request.device
-    return {
-        "space": space.to_json(),
-        "latency": str(request.latency),
-        "front": [str(target) for target in request.front],
-        "device": device.device,
-        "threads": device.threads,
-        "batch": device.batch,
-        "precision": device.precision,
-        "reference": request.reference,
-        "data": json.loads(json.dumps(asdict(request.data))) if request.data else None,
-        "course": asdict(request.course),
-        "inherit": request.inherit,
-        "batch size": request.batch_size,
-        "seed": request.seed,
-    }
-
-
-def _headline(request: SearchRequest, opened: Opened, hit: Hit, outcome: SearchOutcome) -> dict[str, Any]:
-    counts = counts_of(opened.space, hit.plan)
-    return {
-        "model": f"space:{opened.space.name}",
-        "space": opened.space.to_json(),
-        "n_architectures": opened.space.n_architectures,
-        "reference": request.reference or "the space's largest network",
-        "device": request.device.device,
-        "threads": request.device.threads,
-        "batch": request.device.batch,
-        "precision": request.device.precision,
-        "kind": "measured" if hit.sample is not None else opened.prices.kind,
-        "target": str(request.latency),
-        "target_s": hit.target_s,
-        "predicted_s": hit.predicted_s,
-        "measured_s": None if hit.sample is None else hit.sample.min_s,
-        "range_s": list(opened.prices.range_s),
-        "miss": hit.miss,
-        "met": hit.met,
-        "tries": hit.tries,
-        "architecture": [choice.to_json() for choice in hit.plan.blocks],
-        "decided": list(outcome.decided.labels),
-        "macs": counts.macs,
-        "params": counts.params,
-        "search_epochs": request.course.epochs,
-        "search_seconds": outcome.seconds,
-        "history": [asdict(record) for record in outcome.history],
-    }
-
-
-def _with_figures(value: dict[str, Any], opened: Opened, hit: Hit) -> dict[str, Any]:
-    """Adds the two networks as every run's result has them, so that runs compare."""
-    reference, sample = hit.reference, hit.sample
-    value["baseline"] = {
-        "latency_s": opened.reference_s if reference is None else reference.latency_s,
-        "min_s": opened.reference_s if reference is None else reference.min_s,
-        "kind": value["kind"],
-    }
-    value["result"] = {
-        "latency_s": hit.predicted_s if sample is None else sample.latency_s,
-        "min_s": hit.latency_s,
-        "macs": value["macs"],
-        "params": value["params"],
-        "accuracy": value["accuracy"],
-        "accuracy_validation": value["accuracy_validation"],
-        "predicted_s": hit.predicted_s,
-        "kind": value["kind"],
-    }
-    return value
-
-
-def _front(hit: Hit, opened: Opened, inherited: float) -> dict[str, Any]:
-    counts = counts_of(opened.space, hit.plan)
-    return {
-        "target_s": hit.target_s,
-        "predicted_s": hit.predicted_s,
-        "measured_s": None if hit.sample is None else hit.sample.min_s,
-        "miss": hit.miss,
-        "accuracy_inherited": inherited,
-        "macs": counts.macs,
-        "params": counts.params,
-        "architecture": list(hit.plan.labels),
-    }
 
 
 def _written(request: SearchRequest, model: LoadedModel, plan: ArchPlan, value: dict[str, Any]) -> SearchResult:
@@ -331,16 +277,3 @@ def _finished(request: SearchRequest, folder: Path, *, progress: Progress) -> Se
 def _leave_no_trace(folder: Path | None) -> None:
     if folder is not None and folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
-
-
-def _provenance(request: SearchRequest) -> dict[str, Any]:
-    host = describe_host()
-    return {
-        "cpu": host.cpu,
-        "isa": host.isa,
-        "cores": host.cores,
-        "system": host.system,
-        "versions": dict(host.versions),
-        "seed": request.seed,
-        "date": time.strftime("%Y-%m-%d"),
-    }

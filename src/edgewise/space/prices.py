@@ -26,7 +26,7 @@ class Prices:
 
     space: Space
     constant_s: float
-    tables: tuple[Float[np.ndarray, "k e s"], ...]
+    tables: tuple[Float[np.ndarray, "_ _ _"], ...]
     kind: str = "predicted"
 
     def __post_init__(self) -> None:

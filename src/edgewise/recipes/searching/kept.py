@@ -1,7 +1,7 @@
 """What an unfinished search keeps in its folder beside its checkpoints: prices and target, as they were measured."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,9 @@ import numpy as np
 
 from edgewise._core.errors import EdgewiseError, RunError
 from edgewise._core.files import write_json
+from edgewise.ir import ArchPlan
+from edgewise.measure.sampling import Sample
+from edgewise.recipes.searching.aiming import Hit
 from edgewise.recipes.searching.opening import Opened
 from edgewise.recipes.unfinished import check_same
 from edgewise.space import Space
@@ -17,6 +20,7 @@ from edgewise.space.prices import Prices
 
 PRICES_FILE = "prices.json"
 SEARCH_FILE = "search.safetensors"
+CHOSEN_FILE = "chosen.json"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,7 +101,59 @@ def kept_search(folder: Path, settings: Mapping[str, Any]) -> KeptSearch | None:
     return found
 
 
+def keep_chosen(folder: Path, hits: Sequence[Hit], scores: Sequence[float]) -> None:
+    """Writes down the networks chosen: what was measured on the way decided on them, and is not the same twice.
+
+    Raises:
+        StorageError: The disk is full or not writable.
+    """
+    rows = [
+        {
+            "plan": hit.plan.to_json(),
+            "predicted_s": hit.predicted_s,
+            "target_s": hit.target_s,
+            "sample_s": None if hit.sample is None else list(hit.sample.times_s),
+            "reference_s": None if hit.reference is None else list(hit.reference.times_s),
+            "tries": hit.tries,
+            "score": score,
+        }
+        for hit, score in zip(hits, scores, strict=True)
+    ]
+    write_json(folder / CHOSEN_FILE, {"networks": rows})
+
+
+def kept_chosen(folder: Path) -> tuple[tuple[Hit, ...], tuple[float, ...]] | None:
+    """The networks chosen before, and their scores; none where it did not come that far.
+
+    Raises:
+        RunError: The file is damaged.
+    """
+    path = folder / CHOSEN_FILE
+    if not path.exists():
+        return None
+    try:
+        rows = json.loads(path.read_bytes())["networks"]
+        hits = tuple(
+            Hit(
+                plan=ArchPlan.from_json(row["plan"]),
+                predicted_s=float(row["predicted_s"]),
+                target_s=float(row["target_s"]),
+                sample=_sample(row["sample_s"]),
+                reference=_sample(row["reference_s"]),
+                tries=int(row["tries"]),
+            )
+            for row in rows
+        )
+        return hits, tuple(float(row["score"]) for row in rows)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{path} is damaged ({' '.join(str(error).split())}); delete the folder and start again") from error
+
+
+def _sample(times_s: Sequence[float] | None) -> Sample | None:
+    return None if times_s is None else Sample(times_s=tuple(times_s))
+
+
 def forget_search(folder: Path) -> None:
     """Removes what a finished search needs no longer."""
-    for name in (PRICES_FILE, SEARCH_FILE):
+    for name in (PRICES_FILE, SEARCH_FILE, CHOSEN_FILE):
         (folder / name).unlink(missing_ok=True)

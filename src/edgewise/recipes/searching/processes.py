@@ -9,6 +9,7 @@ import torch
 from torch import distributed as dist
 
 from edgewise._core.progress import Progress, SilentProgress
+from edgewise.ir import ArchPlan
 from edgewise.space import Space
 from edgewise.space.prices import Prices
 from edgewise.train.sharding import rank_and_size
@@ -56,3 +57,16 @@ def agreed_number(value: float) -> float:
     held = torch.tensor(value, dtype=torch.float64)
     dist.broadcast(held, src=0)
     return float(held)
+
+
+def agreed_plan(space: Space, plan: ArchPlan | None) -> ArchPlan:
+    """The first process's network, in every process; the others give none."""
+    if rank_and_size()[1] == 1:
+        assert plan is not None
+        return plan
+    choices = [list(block.choices) for block in space.blocks]
+    places = torch.zeros(len(choices), dtype=torch.long)
+    if plan is not None:
+        places = torch.tensor([own.index(choice) for own, choice in zip(choices, plan.blocks, strict=True)])
+    dist.broadcast(places, src=0)
+    return ArchPlan(blocks=tuple(own[place] for own, place in zip(choices, places.tolist(), strict=True)))
