@@ -79,6 +79,12 @@ class TestCounts:
             ("resnet56-soft1", 68_669_056, 540_133),
             ("resnet56-soft2", 53_224_192, 453_013),
             ("mobilenet-v2", 300_774_272, 3_504_872),
+            ("mobilenet-v1", 568_740_352, 4_231_976),
+            ("mnasnet-a1", 311_579_072, 3_887_038),
+            ("mnasnet-b1", 314_415_872, 4_383_312),
+            ("proxylessnas-r", 320_427_584, 4_080_512),
+            ("fbnet-b", 291_004_424, 4_801_368),
+            ("single-path-nas", 333_467_072, 4_421_616),
         ],
     )
     def test_equal_the_reference(self, name, macs, params):

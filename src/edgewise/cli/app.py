@@ -425,7 +425,7 @@ def demo(
 @app.command()
 def simulate(
     model: opt.Model,
-    device: Annotated[str, typer.Option("--device", metavar="D", help="A simulated device, such as titan-v.", show_default=False)],
+    device: Annotated[str, typer.Option("--device", metavar="D", help="A simulated device (titan-v), or lut:FILE.", show_default=False)],
     batch: opt.Batch = 1,
     precision: opt.Precision = "fp32",
     residual: opt.Residual = False,
@@ -434,7 +434,7 @@ def simulate(
     input: opt.Input = None,
     json: opt.Json = None,
 ) -> None:
-    """Prices a network on a GPU that is not here, layer by layer: blocks, waves, utilisation, and what bounds it."""
+    """Prices a network on a GPU that is not here, layer by layer, or by a table of its blocks."""
     check_destination(json)
     request = ModelRequest(model=model, weights=weights, pretrained=pretrained, input=input)
     target = DeviceRequest(device=device, batch=batch, precision=precision)

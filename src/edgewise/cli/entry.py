@@ -21,8 +21,11 @@ from typer.main import get_command
 
 from edgewise._core.errors import EdgewiseError
 from edgewise.cli.app import app
+from edgewise.cli.search import search
 
 DONE, BUG, BAD_INPUT, INTERRUPTED, READER_GONE = 0, 1, 2, 130, 141
+
+app.command()(search)
 
 # typer publishes this class only as an ancestor of BadParameter.
 _ArgumentError = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
@@ -80,8 +83,8 @@ def how_to_go_on(words: Sequence[str]) -> str:
     """
     if "--resume" in words:
         return "run the same command again to go on"
-    # A fit without a run folder has nothing to go on with; the demo always has one.
-    if words[:1] == ["demo"] or (words[:1] == ["fit"] and "--out" in words):
+    # A fit or a search without a run folder has nothing to go on with; the demo always has one.
+    if words[:1] == ["demo"] or (words[:1] in (["fit"], ["search"]) and "--out" in words):
         return "run the same command with --resume to go on"
     return "run the same command again: what was measured is kept"
 

@@ -134,6 +134,40 @@ def crossbar(value: Value) -> str:
     return "\n\n".join(parts)
 
 
+def search(value: Value) -> str:
+    """The network found, block by block, and how it meets its target."""
+    if "architecture" not in value:
+        return f"process {value['rank']} helped to search; the first one reports"
+    rows = [
+        [block["block"], "skip" if block["skip"] else f"{block['kernel']}x{block['kernel']}", block["expansion"], f"{block['se']:g}"]
+        for block in value["architecture"]
+    ]
+    measured = "not measured" if value["measured_s"] is None else f"{_seconds(value['measured_s'])} minimum measured"
+    verdict = "hit" if value["met"] else "missed"
+    lines = [
+        f"target {_seconds(value['target_s'])} ({value['target']} of {value['reference']}) on {value['device']}: {verdict}, "
+        f"{measured}, {_seconds(value['predicted_s'])} {'simulated' if value['kind'] == 'simulated' else 'predicted'}",
+        f"{value['macs']:,} MACs, {value['params']:,} parameters, one of {value['n_architectures']:,} networks",
+        f"{value['accuracy']:.1%} of the test images right; {value['accuracy_inherited']:.1%} of the validation part before training",
+        f"searched for {value['search_epochs']:g} epochs; a step took {value['step_cost_ratio']:.2f}x one of the largest child",
+    ]
+    front = [
+        [
+            _seconds(row["target_s"]),
+            _seconds(row["predicted_s"]),
+            _seconds(row["measured_s"]),
+            f"{row['accuracy_inherited']:.1%}",
+            f"{row['macs']:,}",
+        ]
+        for row in value["front"]
+    ]
+    parts = [columns(["block", "kernel", "expansion", "SE"], rows, numeric=[0, 2, 3]), "\n".join(lines)]
+    if len(front) > 1:
+        parts.append(columns(["target", "predicted", "measured", "accuracy, supernet's weights", "MACs"], front, numeric=[0, 1, 2, 3, 4]))
+    parts += [f"{name}: {value[name]}" for name in ("run", "report") if value.get(name)]
+    return "\n\n".join(parts)
+
+
 def tables(value: Value) -> str:
     """Quoted, simulated and measured numbers side by side."""
     if not value["rows"]:
@@ -144,7 +178,9 @@ def tables(value: Value) -> str:
 
 
 def simulate(value: Value) -> str:
-    """The layers with what bounds them, and the whole network."""
+    """The layers with what bounds them, and the whole network; by a table, its blocks."""
+    if "blocks" in value:
+        return _by_table(value)
     rows = [
         [
             layer["name"],
@@ -165,6 +201,13 @@ def simulate(value: Value) -> str:
     known = f"{value['coefficients']} coefficients, {value['extrapolated_share']:.0%} of the time extrapolated"
     total = f"{_seconds(value['latency_s'])} simulated on {value['device']} at batch {value['batch']} ({known})"
     return f"{columns(header, rows, numeric=[4, 5, 6, 7, 9])}\n\n{total}"
+
+
+def _by_table(value: Value) -> str:
+    rows = [[row["block"], row["operation"], f"{row['latency_s'] * 1e3:.4f}", row["note"]] for row in value["blocks"]]
+    total = f"{value['latency_s'] * 1e3:.4f} ms predicted by {value['device']}: the sum of its entries, which are quoted"
+    counts = f"{value['macs']:,} MACs, {value['params']:,} parameters"
+    return f"{columns(['block', 'operation', 'ms', ''], rows, numeric=[2])}\n\n{total}\n{counts}"
 
 
 def predict(value: Value) -> str:

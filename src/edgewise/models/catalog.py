@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from torch import nn
 
-from edgewise.models import digits_cnn, mobilenet_v2, resnet, vgg
+from edgewise.models import digits_cnn, mobilenet_v2, published_mobile, resnet, vgg
 
 _CIFAR = (1, 3, 32, 32)
 _IMAGENET = (1, 3, 224, 224)
@@ -41,6 +41,10 @@ def _pruned(build: Callable[[], nn.Module], description: str, source: str) -> Bu
     return BuiltIn(build=build, input_shape=_CIFAR, description=description, source=source)
 
 
+def _mobile(name: str, description: str, source: str) -> BuiltIn:
+    return BuiltIn(build=partial(published_mobile.published, name), input_shape=_IMAGENET, description=description, source=source)
+
+
 BUILT_IN: Mapping[str, BuiltIn] = MappingProxyType(
     {
         "vgg16": BuiltIn(
@@ -58,6 +62,17 @@ BUILT_IN: Mapping[str, BuiltIn] = MappingProxyType(
             description="MobileNetV2 at width 1.0 for ImageNet",
             source="Sandler et al. 2018, MobileNetV2",
         ),
+        "mobilenet-v1": BuiltIn(
+            build=published_mobile.mobilenet_v1,
+            input_shape=_IMAGENET,
+            description="MobileNetV1 at width 1.0 for ImageNet",
+            source="Howard et al. 2017, MobileNets",
+        ),
+        "mnasnet-a1": _mobile("mnasnet-a1", "MnasNet-A1, with squeeze-and-excitation", "Tan et al. 2019, MnasNet"),
+        "mnasnet-b1": _mobile("mnasnet-b1", "MnasNet-B1", "Tan et al. 2019, MnasNet"),
+        "proxylessnas-r": _mobile("proxylessnas-r", "ProxylessNAS for mobile phones", "Cai et al. 2019, ProxylessNAS"),
+        "fbnet-b": _mobile("fbnet-b", "FBNet-B", "Wu et al. 2019, FBNet"),
+        "single-path-nas": _mobile("single-path-nas", "the network that Single-Path NAS found", "Stamoulis et al. 2019, Fig. 5"),
         "digits-cnn": BuiltIn(
             build=digits_cnn.DigitsCnn,
             input_shape=(1, 1, 8, 8),

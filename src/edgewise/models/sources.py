@@ -9,16 +9,20 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from edgewise._core.errors import RunError, SpecError, UnknownNameError, UsageError, unknown_name
+from edgewise._core.errors import EdgewiseError, RunError, SpecError, UnknownNameError, UsageError, unknown_name
+from edgewise.ir import ArchPlan
 from edgewise.models import factory, zoo
 from edgewise.models.catalog import BUILT_IN
+from edgewise.models.mobile import MobileNet
 from edgewise.models.shapes import parse_input_shape
+from edgewise.space import Space, load_space, space_from_json
 
-Kind = Literal["built-in", "timm", "torchvision", "file", "memory"]
+Kind = Literal["built-in", "timm", "torchvision", "file", "space", "memory"]
 # A module that lives in memory alone has no place in a file.
-_KINDS: tuple[Kind, ...] = ("built-in", "timm", "torchvision", "file")
+_KINDS: tuple[Kind, ...] = ("built-in", "timm", "torchvision", "file", "space")
 _ZOOS: dict[str, Kind] = {"timm": "timm", "torchvision": "torchvision"}
-_OTHER_FORMS = "other forms are timm:NAME, torchvision:NAME, FILE.py:FACTORY and a run folder"
+_SPACE = "space"
+_OTHER_FORMS = "other forms are timm:NAME, torchvision:NAME, FILE.py:FACTORY, space:NAME and a run folder"
 _INITIAL_SEED = 0
 
 
@@ -27,12 +31,13 @@ class ModelSource:
     """Where a model comes from, as a run folder records it.
 
     Attributes:
-        kind: ``built-in``, ``timm``, ``torchvision``, ``file``, or ``memory``: a module made in
-            Python, which no run folder can build again.
+        kind: ``built-in``, ``timm``, ``torchvision``, ``file``, ``space``: the largest network of a space, or
+            ``memory``: a module made in Python, which no run folder can build again.
         name: Name of the model there; of a file its absolute path.
         pretrained: The zoo's published weights were asked for.
         sha256: Hash of the factory's file; only of ``file``.
         factory: Function in that file; only of ``file``.
+        space: The space itself, so that nothing else is needed to build it; only of ``space``.
     """
 
     kind: Kind
@@ -40,11 +45,14 @@ class ModelSource:
     pretrained: bool = False
     sha256: str | None = None
     factory: str | None = None
+    space: Space | None = None
 
     def __post_init__(self) -> None:
         """Checks that a file, and only a file, has a factory and a hash."""
         if (self.kind == "file") != (self.factory is not None) or (self.factory is None) != (self.sha256 is None):
             raise SpecError(f"a source has `factory` and `sha256` exactly if it is a file, got kind {self.kind!r} with {self.factory!r}")
+        if (self.kind == _SPACE) != (self.space is not None):
+            raise SpecError(f"a source has `space` exactly if it is a space, got kind {self.kind!r} with {self.space!r}")
         if self.pretrained and self.kind not in {"timm", "torchvision"}:
             raise UsageError(
                 f"--pretrained is for timm and torchvision models only, got {self.label!r}; give its weights by --weights FILE"
@@ -59,7 +67,8 @@ class ModelSource:
 
     def to_json(self) -> dict[str, Any]:
         """The source as JSON values."""
-        return {"kind": self.kind, "name": self.name, "pretrained": self.pretrained, "sha256": self.sha256, "factory": self.factory}
+        value = {"kind": self.kind, "name": self.name, "pretrained": self.pretrained, "sha256": self.sha256, "factory": self.factory}
+        return value if self.space is None else {**value, "space": self.space.to_json()}
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> "ModelSource":
@@ -72,14 +81,22 @@ class ModelSource:
         texts = [value.get("sha256"), value.get("factory")]
         if kind is None or not isinstance(value.get("name"), str) or not all(text is None or isinstance(text, str) for text in texts):
             raise RunError(f"not a model source: {dict(value)!r}")
-        return ModelSource(kind=kind, name=value["name"], pretrained=value.get("pretrained") is True, sha256=texts[0], factory=texts[1])
+        return ModelSource(
+            kind=kind,
+            name=value["name"],
+            pretrained=value.get("pretrained") is True,
+            sha256=texts[0],
+            factory=texts[1],
+            space=_space_of(value) if kind == _SPACE else None,
+        )
 
 
 def parse_source(text: str, *, pretrained: bool = False) -> ModelSource:
     """The source that a person named.
 
     Args:
-        text: A built-in name (case does not matter), ``timm:NAME``, ``torchvision:NAME`` or ``FILE.py:FACTORY``.
+        text: A built-in name (case does not matter), ``timm:NAME``, ``torchvision:NAME``, ``FILE.py:FACTORY``, or
+            ``space:NAME`` for the largest network of a space.
         pretrained: Ask timm or torchvision for the weights that they publish.
 
     Returns:
@@ -97,6 +114,9 @@ def parse_source(text: str, *, pretrained: bool = False) -> ModelSource:
     if name.lower() in BUILT_IN:
         return ModelSource(kind="built-in", name=name.lower(), pretrained=pretrained)
     prefix, colon, rest = name.partition(":")
+    if colon and prefix.lower() == _SPACE:
+        space = load_space(rest)
+        return ModelSource(kind="space", name=space.name, pretrained=pretrained, space=space)
     kind: Kind | None = _ZOOS.get(prefix.lower()) if colon else None
     if kind is not None:
         zoo.check_name(kind, rest)
@@ -107,7 +127,7 @@ def parse_source(text: str, *, pretrained: bool = False) -> ModelSource:
     raise _unknown_model(name)
 
 
-def build(source: ModelSource, *, download: bool = True) -> nn.Module:
+def build(source: ModelSource, *, download: bool = True, plan: ArchPlan | None = None) -> nn.Module:
     """The model of a source, in evaluation mode.
 
     Weights that are not downloaded are drawn from a fixed seed, so that one source always
@@ -117,6 +137,7 @@ def build(source: ModelSource, *, download: bool = True) -> nn.Module:
         source: Where the model comes from.
         download: With a ``pretrained`` source, load the published weights; without, only form
             the network as it is with them (a run folder holds its own tensors).
+        plan: Of a space, which of its networks; none for the largest.
 
     Raises:
         RunError: The factory's file is gone or has changed.
@@ -125,7 +146,7 @@ def build(source: ModelSource, *, download: bool = True) -> nn.Module:
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(_INITIAL_SEED)
-        model = _built(source, download=download)
+        model = _built(source, download=download) if source.space is None else MobileNet(source.space, plan or source.space.largest)
     return model.eval()
 
 
@@ -147,6 +168,8 @@ def input_shape(source: ModelSource, override: str | None = None) -> tuple[int, 
         return zoo.timm_input_shape(source.name)
     if source.kind == "torchvision":
         return zoo.torchvision_input_shape(source.name)
+    if source.space is not None:
+        return source.space.input_shape
     raise UsageError(f"the input shape of {source.label} is not known; give it, for example --input 1x3x224x224")
 
 
@@ -163,6 +186,13 @@ def _built(source: ModelSource, *, download: bool) -> nn.Module:
     if source.kind == "timm":
         return zoo.build_timm(source.name, pretrained=source.pretrained and download)
     return zoo.build_torchvision(source.name, pretrained=source.pretrained, download=source.pretrained and download)
+
+
+def _space_of(value: Mapping[str, Any]) -> Space:
+    try:
+        return space_from_json(value["space"])
+    except (KeyError, TypeError, EdgewiseError) as error:
+        raise RunError(f"not a model source: its space is damaged ({error})") from error
 
 
 def _file_source(file: str, function: str, text: str, *, pretrained: bool) -> ModelSource:

@@ -36,6 +36,15 @@ def list_devices() -> dict[str, Any]:
     rows.append(
         {"name": "gpu:FILE", "kind": "simulated", "available": True, "version": "", "note": "a GPU that `edgewise calibrate` wrote to FILE"}
     )
+    rows.append(
+        {
+            "name": "lut:FILE",
+            "kind": "predicted",
+            "available": True,
+            "version": "",
+            "note": "a table of what every block takes, in a CSV file: `edgewise simulate` and `edgewise search`",
+        }
+    )
     return {"devices": rows}
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edgewise._core.errors import EdgewiseError
+from edgewise._core.errors import EdgewiseError, RunError
 from edgewise._core.progress import Progress, SilentProgress
 from edgewise.ir import NetSpec, WidthPlan
 from edgewise.measure.database import LatencyDatabase
@@ -177,7 +177,10 @@ def _finished(request: FitRequest, loaded: LoadedModel, folder: Path, *, progres
         run_report(ReportRequest(runs=(folder,)))
     forget(folder)
     progress.note(f"the run in {folder} is finished already")
-    return FitResult(model=run.loaded, plan=run.loaded.plans[-1], value=run.result, folder=folder)
+    plan = run.loaded.plans[-1] if run.loaded.plans else None
+    if not isinstance(plan, WidthPlan):
+        raise RunError(f"the run in {folder} is not a fit; choose another --out")
+    return FitResult(model=run.loaded, plan=plan, value=run.result, folder=folder)
 
 
 def _leave_no_trace(folder: Path | None) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from edgewise.ir import WidthPlan
+from edgewise.ir import ArchPlan, WidthPlan
 from edgewise.models.sources import ModelSource
 
 _INPUT_SEED = 0
@@ -38,10 +38,10 @@ class ModelRecord:
 
     source: ModelSource
     input_shape: tuple[int, ...]
-    plans: tuple[WidthPlan, ...] = ()
+    plans: tuple[ArchPlan | WidthPlan, ...] = ()
     trained: bool = False
 
-    def followed_by(self, plan: WidthPlan, *, trained: bool) -> "ModelRecord":
+    def followed_by(self, plan: ArchPlan | WidthPlan, *, trained: bool) -> "ModelRecord":
         """The record after one more plan; ``trained`` as in the attributes."""
         return replace(self, plans=(*self.plans, plan), trained=trained)
 
@@ -68,7 +68,7 @@ class LoadedModel:
         return self.record.source
 
     @property
-    def plans(self) -> tuple[WidthPlan, ...]:
+    def plans(self) -> tuple[ArchPlan | WidthPlan, ...]:
         """What was done to the original, in order."""
         return self.record.plans
 

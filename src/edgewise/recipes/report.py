@@ -9,7 +9,8 @@ from edgewise._core.errors import RunError
 from edgewise._core.files import write_text
 from edgewise.recipes.requests import ReportRequest
 from edgewise.recipes.runs import REPORT_FILE, load_run
-from edgewise.report import RunReport, from_json, render_comparison, render_run
+from edgewise.report import from_json, render_comparison, render_run
+from edgewise.report.search import render_search
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,8 +45,15 @@ def run_report(request: ReportRequest) -> ReportResult:
         RunError: A run is missing, unfinished or damaged.
         StorageError: The page cannot be written.
     """
-    reports = [_read(path) for path in request.runs]
-    page = render_run(reports[0]) if len(reports) == 1 else render_comparison(reports)
+    values = [_value(path) for path in request.runs]
+    if len(values) == 1 and "architecture" in values[0]:
+        page = render_search(values[0])
+    else:
+        reports = [
+            from_json(value, name=path.stem if path.suffix == ".json" else path.name)
+            for value, path in zip(values, request.runs, strict=True)
+        ]
+        page = render_run(reports[0]) if len(reports) == 1 else render_comparison(reports)
     file = request.out or _beside(request.runs[0])
     write_text(file, page)
     return ReportResult(file=file, n_bytes=file.stat().st_size, runs=tuple(str(path) for path in request.runs))
@@ -56,15 +64,15 @@ def _beside(run: Path) -> Path:
     return run / REPORT_FILE if run.is_dir() else run.with_suffix(".html")
 
 
-def _read(path: Path) -> RunReport:
+def _value(path: Path) -> dict[str, Any]:
     if path.suffix != ".json":
-        return from_json(load_run(path).result, name=path.name)
+        return load_run(path).result
     try:
-        value = json.loads(path.read_bytes())
+        value: Any = json.loads(path.read_bytes())
     except FileNotFoundError:
         raise RunError(f"no such file: {path}; give a run folder, or a file that --json wrote") from None
     except (OSError, ValueError) as error:
         raise RunError(f"{path} is not JSON: {' '.join(str(error).split())}; give a file that --json wrote") from error
     if not isinstance(value, dict):
         raise RunError(f"{path} must hold a JSON object, got {type(value).__name__}; give a file that --json wrote")
-    return from_json(value, name=path.stem)
+    return value

@@ -19,7 +19,7 @@ from torch import nn
 import edgewise
 from edgewise._core.errors import EdgewiseError, PlanError, RunError, UsageError, WeightsError
 from edgewise._core.files import sha256_of, storage_error, write_json
-from edgewise.ir import WidthPlan
+from edgewise.ir import ArchPlan, WidthPlan
 from edgewise.models.catalog import BUILT_IN
 from edgewise.models.shapes import parse_input_shape
 from edgewise.models.sources import ModelSource, build, input_shape, parse_source
@@ -74,8 +74,9 @@ def load_model(text: str, *, weights: Path | None = None, pretrained: bool = Fal
     """The model that a person named, with the weights asked for.
 
     Args:
-        text: A built-in name, ``timm:NAME``, ``torchvision:NAME``, ``FILE.py:FACTORY`` or a run
-            folder. A built-in name wins over a folder of that name: write ``./resnet56`` for the folder.
+        text: A built-in name, ``timm:NAME``, ``torchvision:NAME``, ``FILE.py:FACTORY``, ``space:NAME`` (the largest
+            network of a space) or a run folder. A built-in name wins over a folder of that name: write ``./resnet56``
+            for the folder.
         weights: A file of weights to load into it.
         pretrained: Let timm or torchvision load the weights that they publish.
         shape: Input shape such as ``1x3x224x224``; none for the one known.
@@ -120,7 +121,7 @@ def load_run(folder: Path) -> Run:
         raise RunError(f"{folder / SPEC_FILE} must name the hash of {MODEL_FILE} alone, got {sorted(spec.files)}")
     _check_hash(folder / MODEL_FILE, spec.files[MODEL_FILE])
     try:
-        plans = tuple(WidthPlan.from_json(plan) for plan in spec.plans)
+        plans = tuple(_plan_of(plan) for plan in spec.plans)
     except PlanError as error:
         raise RunError(f"{folder / SPEC_FILE} holds a plan that this edgewise cannot read: {error}") from error
     record = ModelRecord(source=ModelSource.from_json(spec.source), input_shape=tuple(spec.input_shape), plans=plans, trained=spec.trained)
@@ -261,14 +262,20 @@ def _check_hash(path: Path, expected: str) -> None:
         )
 
 
+def _plan_of(value: Mapping[str, Any]) -> ArchPlan | WidthPlan:
+    return ArchPlan.from_json(value) if value.get("kind") == "architecture" else WidthPlan.from_json(value)
+
+
 def _rebuilt(folder: Path, record: ModelRecord, *, versions: Mapping[str, str]) -> nn.Module:
     # Surgery is imported where plans exist: reading a plain model does not need it.
     try:
-        model = build(record.source, download=False)
-        if record.plans:
+        architectures = [plan for plan in record.plans if isinstance(plan, ArchPlan)]
+        widths = [plan for plan in record.plans if isinstance(plan, WidthPlan)]
+        model = build(record.source, download=False, plan=architectures[-1] if architectures else None)
+        if widths:
             from edgewise.trace import apply_plan, trace
 
-            for plan in record.plans:
+            for plan in widths:
                 traced = trace(model, example_inputs(record.input_shape), name=record.source.label)
                 model = apply_plan(model, plan, traced)
         load_weights(model, folder / MODEL_FILE)

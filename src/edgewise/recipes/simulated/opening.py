@@ -1,6 +1,7 @@
 """Which devices are simulated, and opening one."""
 
 from edgewise._core.errors import UsageError, unknown_name
+from edgewise.cost.blocks import is_lut
 from edgewise.cost.gpu.device import GpuDevice
 from edgewise.cost.gpu.library import known_gpu, open_gpu
 from edgewise.cost.gpu.specs import gpu_specs
@@ -12,10 +13,13 @@ def is_simulated(name: str) -> bool:
     """Whether a device is simulated; otherwise it is measured.
 
     Raises:
+        UsageError: It is a table of blocks.
         UnknownNameError: It is neither; the text has the nearest names.
     """
     if known_gpu(name):
         return True
+    if is_lut(name):
+        raise UsageError(f"a table of blocks prices whole blocks, not widths, got {name!r}; use `edgewise simulate` or `edgewise search`")
     if is_measured_device(name):
         return False
     raise unknown_name("device", name, (*MEASURED_DEVICES, "exec:CMD", *gpu_specs(), "gpu:FILE", "portable:FILE"))

@@ -5,10 +5,12 @@ from typing import Any
 
 from edgewise._core.progress import Progress, SilentProgress
 from edgewise.cost import Piece
+from edgewise.cost.blocks import LutDevice, is_lut
 from edgewise.cost.gpu.device import GpuDevice, LayerCost
 from edgewise.ir import NetSpec
 from edgewise.recipes.requests import DeviceRequest, ModelRequest
 from edgewise.recipes.runs import load_request
+from edgewise.recipes.simulated.lut import TableSimulation, open_table, price_by_table
 from edgewise.recipes.simulated.opening import open_simulated
 from edgewise.trace import trace
 
@@ -89,23 +91,26 @@ class Simulation:
         }
 
 
-def run_simulate(model: ModelRequest, device: DeviceRequest, *, residual: bool = False, progress: Progress | None = None) -> Simulation:
+def run_simulate(
+    model: ModelRequest, device: DeviceRequest, *, residual: bool = False, progress: Progress | None = None
+) -> Simulation | TableSimulation:
     """Simulates a network.
 
     Args:
         model: The network.
-        device: A simulated device, and the batch.
+        device: A simulated device and the batch, or a table of blocks.
         residual: Correct what the traces cover by the learned residual.
         progress: Is told how far it is.
 
     Raises:
         EdgewiseError: The model or the device is wrong; the text says why.
     """
-    gpu = open_simulated(device, residual=residual)
+    priced_by = open_table(device) if is_lut(device.device) else open_simulated(device, residual=residual)
     loaded = load_request(model)
     watcher = progress or SilentProgress()
     watcher.start(f"pricing {loaded.name}", 0)
-    return simulate_net(trace(loaded.model, loaded.inputs(), name=loaded.name).net, gpu)
+    net = trace(loaded.model, loaded.inputs(), name=loaded.name).net
+    return price_by_table(net, priced_by) if isinstance(priced_by, LutDevice) else simulate_net(net, priced_by)
 
 
 def simulate_net(net: NetSpec, gpu: GpuDevice) -> Simulation:

@@ -40,6 +40,12 @@ class Row:
     note: str = ""
 
 
+def _nas_1(progress: Progress) -> tuple[Row, ...]:
+    from edgewise.recipes.tables.nas_1 import rows
+
+    return rows(progress)
+
+
 def _reram_3(progress: Progress) -> tuple[Row, ...]:
     from edgewise.recipes.tables.reram import table_3
 
@@ -108,6 +114,7 @@ TABLES: Mapping[str, Callable[[Progress], tuple[Row, ...]]] = MappingProxyType(
         "gpu-fig6": _gpu_fig6,
         "gpu-fig7": _gpu_fig7,
         "gpu-fig8": _gpu_fig8,
+        "nas-1": _nas_1,
         "reram-3": _reram_3,
         "reram-4": _reram_4,
     }

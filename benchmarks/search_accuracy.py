@@ -1,0 +1,341 @@
+"""Does single-path search find better networks than chance, at the latency of MobileNetV2 on this machine, on CIFAR-10?
+
+Everything is done in parts that can be killed and go on; each writes its rows into the result file when it is done.
+
+    python benchmarks/search_accuracy.py prices   --shared ../shared --work WORK
+    python benchmarks/search_accuracy.py search   --shared ../shared --work WORK --seconds 1000
+    python benchmarks/search_accuracy.py choose   --shared ../shared --work WORK
+    python benchmarks/search_accuracy.py train    --shared ../shared --work WORK --network winner-0 --seconds 1000
+    python benchmarks/search_accuracy.py measure  --shared ../shared --work WORK
+
+``prices``, ``choose`` and ``measure`` time, and want a machine of their own; the others train. Networks are ``reference``
+(MobileNetV2 at width 0.5 with stem and second stage at stride 1), ``winner-0``, ``winner-1`` (two seeds of training) and
+``random-0`` to ``random-7``. ``--images`` and the epochs make it smaller; what was made is told by the rows.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from result_files import read_result, write_result
+
+from edgewise._core.files import write_json
+from edgewise._core.units import LatencyTarget
+from edgewise.ir import ArchPlan
+from edgewise.measure.database import LatencyDatabase
+from edgewise.measure.runtimes import open_runtime
+from edgewise.measure.settings import RuntimeSettings
+from edgewise.models.weights import load_weights, save_weights
+from edgewise.recipes.requests import DeviceRequest
+from edgewise.recipes.searching.aiming import Bench, aim, calibrated, network_of
+from edgewise.recipes.searching.prices import prices_on
+from edgewise.singlepath.baselines import draw_in_window, inherited_score
+from edgewise.singlepath.choosing import choose
+from edgewise.singlepath.search import search
+from edgewise.singlepath.settings import SearchSettings
+from edgewise.singlepath.supernet import Supernet
+from edgewise.space import Space, Stage, counts_of, load_space
+from edgewise.space.prices import Prices
+from edgewise.space.solve import Window
+from edgewise.train.checkpoint import Checkpoint
+from edgewise.train.data import Dataset, DataSpec, open_data
+from edgewise.train.evaluate import accuracy
+from edgewise.train.loop import FineTune, fine_tune
+
+N_RANDOM, N_SEEDS = 8, 2
+TARGETS = (0.7, 0.85, 1.0)
+"""Shares of the reference's latency; the last is the one that is compared."""
+LR = 0.1
+
+
+def reference_space() -> Space:
+    """MobileNetV2 at width 0.5 for images of 32 pixels: total stride 8."""
+    rows = ((1, 8, 1, 1), (6, 16, 2, 1), (6, 16, 3, 2), (6, 32, 4, 2), (6, 48, 3, 1), (6, 80, 3, 2), (6, 160, 1, 1))
+    stages = tuple(
+        Stage(width=width, depth=depth, stride=stride, kernels=(3,), expansions=(expansion,), skip=False)
+        for expansion, width, depth, stride in rows
+    )
+    return Space(
+        name="mobilenet-v2-0.5x",
+        input_shape=(1, 3, 32, 32),
+        stem=16,
+        stem_stride=1,
+        stages=stages,
+        head=1280,
+        n_classes=10,
+        activation="relu6",
+    )
+
+
+class Watch:
+    """Prints notes, and interrupts when the time is over: what is going on then keeps a checkpoint."""
+
+    def __init__(self, seconds: float) -> None:
+        self._end_s = time.monotonic() + seconds
+        self._done = self._total = 0.0
+
+    def start(self, label: str, total: float) -> None:
+        """A stage begins."""
+        self._done, self._total = 0.0, total
+        print(f"{label}: {total:g}", flush=True)
+
+    def advance(self, steps: float = 1.0) -> None:
+        """Steps are done; perhaps the time is over."""
+        self._done += steps
+        if time.monotonic() > self._end_s:
+            print(f"time over at {self._done:g} of {self._total:g}", flush=True)
+            raise KeyboardInterrupt
+
+    def note(self, text: str) -> None:
+        """Prints a line."""
+        print(text, flush=True)
+
+
+@dataclass
+class Comparison:
+    """The comparison under one setting, and what is known so far."""
+
+    asked: argparse.Namespace
+    space: Space
+    found: dict[str, Any]
+
+    @property
+    def work(self) -> Path:
+        """Folder for checkpoints."""
+        return Path(self.asked.work)
+
+    @property
+    def setting(self) -> dict[str, Any]:
+        """What the rows were made under."""
+        asked = self.asked
+        return {
+            "space": self.space.to_json(),
+            "n_architectures": self.space.n_architectures,
+            "largest": asdict(counts_of(self.space, self.space.largest)),
+            "reference": asdict(counts_of(reference_space(), reference_space().largest)),
+            "device": "onnxruntime-cpu, 1 thread, batch 1, fp32",
+            "search_epochs": asked.search_epochs,
+            "epochs": asked.epochs,
+            "images": asked.images or "all",
+            "lr": LR,
+        }
+
+    def write(self, **rows: Any) -> None:  # noqa: ANN401 - any JSON value
+        """Adds rows to the result file."""
+        self.found |= rows
+        write_result(self.asked.label, {"setting": self.setting, **{key: self.found[key] for key in sorted(self.found)}})
+
+    def data(self, seed: int = 0) -> Dataset:
+        """CIFAR-10."""
+        path = Path(self.asked.shared) / "data" / "cifar10-jpeg.zip"
+        data = open_data(DataSpec(text=f"imagefolder:{path}", seed=seed))
+        if not self.asked.images:
+            return data
+        # An evenly spread choice of the training part; validation and test stay whole.
+        return replace(data, train=data.train.first(self.asked.images))
+
+    def prices(self) -> Prices:
+        """The prices that the first part wrote."""
+        value = json.loads((self.work / "prices.json").read_text())
+        tables = tuple(np.array(table) for table in value["tables"])
+        return Prices(space=self.space, constant_s=value["constant_s"], tables=tables)
+
+    def supernet(self) -> Supernet:
+        """A supernet as drawn, with prices."""
+        torch.manual_seed(0)
+        net = Supernet(self.space)
+        net.set_prices(self.prices())
+        return net
+
+    def plans(self) -> dict[str, ArchPlan]:
+        """The winner and the random networks."""
+        made = {"winner": self.found["targets"][-1]["architecture"]}
+        made |= {f"random-{number}": plan for number, plan in enumerate(self.found["random"])}
+        return {name: ArchPlan.from_json({"kind": "architecture", "blocks": blocks}) for name, blocks in made.items()}
+
+
+def part_prices(job: Comparison) -> None:
+    """Prices of every choice, calibrated by the smallest and the largest network."""
+    with LatencyDatabase(job.work / "latency.sqlite") as database:
+        predicted = prices_on(job.space, DeviceRequest(), database=database, progress=Watch(1e9))
+        bench = bench_of(job, database)
+        plans = (job.space.smallest, job.space.largest)
+        reference, samples = bench.measure(plans)
+    prices = calibrated(predicted, [(predicted.latency_s(plan), sample.min_s) for plan, sample in zip(plans, samples, strict=True)])
+    tables = [table.tolist() for table in prices.tables]
+    write_json(job.work / "prices.json", {"constant_s": prices.constant_s, "tables": tables, "reference_s": reference.min_s})
+    job.write(
+        prices={
+            "reference_s": reference.min_s,
+            "predicted_range_s": list(predicted.range_s),
+            "measured_range_s": [sample.min_s for sample in samples],
+            "target_s": reference.min_s * TARGETS[-1],
+        }
+    )
+
+
+def bench_of(job: Comparison, database: LatencyDatabase) -> Bench:
+    """Measures networks beside the reference."""
+    reference = reference_space()
+    runtime = open_runtime(RuntimeSettings(device="onnxruntime-cpu"))
+    return Bench(job.space, network_of(reference, reference.largest), runtime=runtime, database=database, progress=Watch(1e9))
+
+
+def part_search(job: Comparison) -> None:
+    """The search itself."""
+    settings = SearchSettings(epochs=job.asked.search_epochs)
+    target_s = json.loads((job.work / "prices.json").read_text())["reference_s"] * TARGETS[-1]
+    checkpoint = Checkpoint(path=job.work / "search.safetensors", resume=True)
+    outcome = search(
+        job.supernet(), job.data(), target_s=target_s, settings=settings, checkpoint=checkpoint, progress=Watch(job.asked.seconds)
+    )
+    save_weights(outcome.net, job.work / "supernet.safetensors")
+    job.write(search={"seconds": outcome.seconds, "settings": asdict(settings), "history": [asdict(record) for record in outcome.history]})
+
+
+def part_choose(job: Comparison) -> None:
+    """Networks for every target, measured and aimed again; random ones at the winner's latency."""
+    net, prices = job.supernet(), job.prices()
+    load_weights(net, job.work / "supernet.safetensors")
+    reference_s = json.loads((job.work / "prices.json").read_text())["reference_s"]
+    rows = []
+    with LatencyDatabase(job.work / "latency.sqlite") as database:
+        bench = bench_of(job, database)
+        for share in TARGETS:
+            target = LatencyTarget(ratio=share)
+            hit = aim(
+                lambda most_s: choose(net, prices, most_s),
+                prices,
+                target,
+                measure=bench.measure,
+                reference_s=reference_s,
+                progress=Watch(1e9),
+            )
+            counts = counts_of(job.space, hit.plan)
+            rows.append(
+                {"target": share, "predicted_s": hit.predicted_s, "measured_s": hit.latency_s, "miss": hit.miss, "tries": hit.tries}
+                | asdict(counts)
+                | {"architecture": [choice.to_json() for choice in hit.plan.blocks]}
+            )
+    winner_s = rows[-1]["predicted_s"]
+    rng = np.random.default_rng(0)
+    window = Window(least_s=winner_s * 0.98, most_s=winner_s)
+    drawn = [draw_in_window(prices, window, rng) for _ in range(N_RANDOM)]
+    job.write(targets=rows, random=[[choice.to_json() for choice in plan.blocks] for plan in drawn])
+
+
+def part_inherited(job: Comparison) -> None:
+    """What the supernet's weights say of the winner and of the random networks, on the validation part."""
+    net, data = job.supernet(), job.data()
+    load_weights(net, job.work / "supernet.safetensors")
+    score = inherited_score(net, data.train, data.validation.first(2000))
+    job.write(inherited={name: score(plan) for name, plan in job.plans().items()})
+
+
+def part_train(job: Comparison) -> None:
+    """One network, from the start, as all of them."""
+    name = job.asked.network
+    seed = int(name.rpartition("-")[2]) if name.startswith("winner") else 0
+    if name == "reference":
+        space, plan = reference_space(), reference_space().largest
+    else:
+        space, plan = job.space, job.plans()["winner" if name.startswith("winner") else name]
+    torch.manual_seed(seed)
+    model = network_of(space, plan).model
+    if seed:
+        for module in model.modules():
+            if hasattr(module, "reset_parameters"):
+                module.reset_parameters()
+    data = job.data(seed)
+    checkpoint = Checkpoint(path=job.work / f"{name}.safetensors", resume=True)
+    config = FineTune(epochs=job.asked.epochs, lr=LR, seed=seed)
+    tuned = fine_tune(model, data, config=config, checkpoint=checkpoint, progress=Watch(job.asked.seconds))
+    row = {
+        "accuracy": accuracy(tuned.model, data.test),
+        "accuracy_validation": tuned.accuracy_validation,
+        "seconds": tuned.seconds,
+        **asdict(counts_of(space, plan)),
+    }
+    save_weights(tuned.model, job.work / f"{name}-trained.safetensors")
+    job.write(trained={**job.found.get("trained", {}), name: row}, **verdict(job, name, row))
+
+
+def verdict(job: Comparison, name: str, row: dict[str, Any]) -> dict[str, Any]:
+    """Winner against reference and against chance, as far as networks are trained."""
+    rows = {**job.found.get("trained", {}), name: row}
+    drawn = [one["accuracy"] for key, one in rows.items() if key.startswith("random")]
+    winners = [one["accuracy"] for key, one in rows.items() if key.startswith("winner")]
+    if len(drawn) < 2 or not winners:
+        return {}
+    mean, deviation = statistics.mean(drawn), statistics.stdev(drawn)
+    return {
+        "verdict": {
+            "winner_mean": statistics.mean(winners),
+            "winner_seeds": len(winners),
+            "random_mean": mean,
+            "random_deviation": deviation,
+            "random_networks": len(drawn),
+            "deviations_above": (statistics.mean(winners) - mean) / deviation if deviation else None,
+            "reference": rows.get("reference", {}).get("accuracy"),
+        }
+    }
+
+
+def part_measure(job: Comparison) -> None:
+    """Every network interleaved with the reference, after training where it was trained."""
+    rows: dict[str, Any] = {}
+    plans = {f"target-{row['target']:g}": row["architecture"] for row in job.found["targets"]}
+    named = {name: ArchPlan.from_json({"kind": "architecture", "blocks": blocks}) for name, blocks in plans.items()}
+    named |= {name: plan for name, plan in job.plans().items() if name != "winner"}
+    with LatencyDatabase(job.work / "latency.sqlite") as database:
+        reference, samples = bench_of(job, database).measure(list(named.values()))
+    for name, sample in zip(named, samples, strict=True):
+        rows[name] = {"min_s": sample.min_s, "median_s": sample.latency_s, "ratio": sample.min_s / reference.min_s, "noisy": sample.noisy}
+    rows["reference"] = {"min_s": reference.min_s, "median_s": reference.latency_s, "ratio": 1.0, "noisy": reference.noisy}
+    misses = {f"{share:g}": rows[f"target-{share:g}"]["ratio"] / share - 1 for share in TARGETS}
+    job.write(measured=rows, misses=misses)
+
+
+PARTS = {
+    "prices": part_prices,
+    "search": part_search,
+    "choose": part_choose,
+    "inherited": part_inherited,
+    "train": part_train,
+    "measure": part_measure,
+}
+
+
+def main() -> int:
+    """Does one part; 75 where it is to be called again."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("part", choices=PARTS)
+    arguments.add_argument("--shared", default="../shared")
+    arguments.add_argument("--work", required=True, help="folder for checkpoints")
+    arguments.add_argument("--label", default="search-accuracy", help="name of the result file")
+    arguments.add_argument("--space", default="cifar")
+    arguments.add_argument("--network", default="reference")
+    arguments.add_argument("--epochs", type=float, default=10.0)
+    arguments.add_argument("--search-epochs", type=float, default=8.0)
+    arguments.add_argument("--images", type=int, default=0, help="training images; 0 for all")
+    arguments.add_argument("--seconds", type=float, default=1e9, help="then stop, to go on with the next call")
+    asked = arguments.parse_args()
+    Path(asked.work).mkdir(parents=True, exist_ok=True)
+    known = {key: value for key, value in read_result(asked.label).items() if key not in ("question", "provenance", "setting")}
+    job = Comparison(asked=asked, space=load_space(asked.space), found=known)
+    try:
+        PARTS[asked.part](job)
+    except KeyboardInterrupt:
+        return 75
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""``edgewise search``: from a space to a trained network at a latency."""

@@ -1,0 +1,168 @@
+"""What a search must beat: random and evolutionary search over the same space, at the same latency, with the same weights."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgewise._core.errors import TargetError
+from edgewise._core.progress import Progress, SilentProgress
+from edgewise.ir.arch import ArchPlan
+from edgewise.singlepath.supernet import Supernet
+from edgewise.space.drawing import crossed, draw_architecture, mutated, neighbours
+from edgewise.space.prices import Prices
+from edgewise.space.solve import Window
+from edgewise.train.batches import Batches
+from edgewise.train.calibrate import recalibrate_batch_norm
+from edgewise.train.evaluate import accuracy
+
+_MOST_DRAWS, _MOST_MOVES = 200, 200
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scored:
+    """A network and what is thought of it.
+
+    Attributes:
+        plan: The network.
+        score: Accuracy with the supernet's weights, or what was given for it.
+        predicted_s: Latency by the prices.
+    """
+
+    plan: ArchPlan
+    score: float
+    predicted_s: float
+
+
+Score = Callable[[ArchPlan], float]
+
+
+def inherited_score(net: Supernet, train: Batches, validation: Batches, *, n_batches: int = 8) -> Score:
+    """A function that judges a network by the supernet's weights: norms recalibrated for it, then accuracy.
+
+    The supernet's statistics change on the way; its weights do not.
+
+    Args:
+        net: The supernet.
+        train: Batches for the statistics.
+        validation: Batches to be judged by.
+        n_batches: Of ``train``.
+    """
+
+    def score(plan: ArchPlan) -> float:
+        held = net.restricted(plan)
+        recalibrate_batch_norm(held, train, n_batches=n_batches)
+        return accuracy(held, validation)
+
+    return score
+
+
+def draw_in_window(prices: Prices, window: Window, rng: np.random.Generator) -> ArchPlan:
+    """A random network in a window of latencies: drawn, then moved into it by random changes of one block.
+
+    Every move is drawn among those that come nearer to the window, so that no block is favoured.
+
+    Args:
+        prices: What choices take.
+        window: Latencies allowed.
+        rng: Where randomness comes from.
+
+    Raises:
+        TargetError: No network was found there.
+    """
+    space = prices.space
+    for _ in range(_MOST_DRAWS):
+        plan = draw_architecture(space, rng)
+        for _ in range(_MOST_MOVES):
+            off_s = _off_s(prices.latency_s(plan), window)
+            if off_s == 0:
+                return plan
+            nearer = [one for one in neighbours(space, plan) if _off_s(prices.latency_s(one), window) < off_s]
+            if not nearer:
+                break
+            plan = nearer[int(rng.integers(len(nearer)))]
+    least, most = prices.range_s
+    raise TargetError(
+        f"no network of space {space.name!r} found between {window.least_s * 1e3:.4g} and {window.most_s * 1e3:.4g} ms; "
+        f"the space reaches {least * 1e3:.4g} to {most * 1e3:.4g} ms"
+    )
+
+
+def random_search(
+    prices: Prices, window: Window, score: Score, *, n: int, seed: int, progress: Progress | None = None
+) -> tuple[Scored, ...]:
+    """Random networks at one latency, the best first.
+
+    Args:
+        prices: What choices take.
+        window: Latencies allowed.
+        score: Judges a network.
+        n: How many.
+        seed: Of the draws.
+        progress: Told of every network.
+    """
+    rng, watcher = np.random.default_rng([seed, 1]), progress or SilentProgress()
+    watcher.start("random search", n)
+    found = []
+    for _ in range(n):
+        found.append(_scored(draw_in_window(prices, window, rng), prices, score))
+        watcher.advance()
+    return tuple(sorted(found, key=lambda one: -one.score))
+
+
+def evolve(
+    prices: Prices, window: Window, score: Score, *, generations: int, population: int, seed: int, progress: Progress | None = None
+) -> tuple[Scored, ...]:
+    """Evolutionary search at one latency: the better half has children by crossing and mutation.
+
+    Args:
+        prices: What choices take.
+        window: Latencies allowed; children outside are moved into it as random networks are.
+        score: Judges a network.
+        generations: Rounds after the first population.
+        population: Networks of each round; at least 4.
+        seed: Of the draws.
+        progress: Told of every network.
+
+    Returns:
+        All networks judged, the best first.
+    """
+    rng, watcher = np.random.default_rng([seed, 2]), progress or SilentProgress()
+    watcher.start("evolutionary search", population * (generations + 1))
+    found = {}
+    for _ in range(population):
+        plan = draw_in_window(prices, window, rng)
+        found[plan] = _scored(plan, prices, score)
+        watcher.advance()
+    for _ in range(generations):
+        parents = sorted(found.values(), key=lambda one: -one.score)[: max(2, population // 2)]
+        for _ in range(population):
+            one, other = (parents[int(rng.integers(len(parents)))].plan for _ in range(2))
+            child = _moved_in(prices, window, mutated(prices.space, crossed(one, other, rng), rng, rate=0.1), rng)
+            if child is not None and child not in found:
+                found[child] = _scored(child, prices, score)
+            watcher.advance()
+    return tuple(sorted(found.values(), key=lambda one: -one.score))
+
+
+def _moved_in(prices: Prices, window: Window, plan: ArchPlan, rng: np.random.Generator) -> ArchPlan | None:
+    for _ in range(_MOST_MOVES):
+        off_s = _off_s(prices.latency_s(plan), window)
+        if off_s == 0:
+            return plan
+        nearer = [one for one in neighbours(prices.space, plan) if _off_s(prices.latency_s(one), window) < off_s]
+        if not nearer:
+            return None
+        plan = nearer[int(rng.integers(len(nearer)))]
+    return None
+
+
+def _scored(plan: ArchPlan, prices: Prices, score: Score) -> Scored:
+    return Scored(plan=plan, score=score(plan), predicted_s=prices.latency_s(plan))
+
+
+def _off_s(latency_s: float, window: Window) -> float:
+    """How far a latency lies outside a window; 0 inside."""
+    if window.contains(latency_s):
+        return 0.0
+    return max(window.least_s - latency_s, latency_s - window.most_s)
