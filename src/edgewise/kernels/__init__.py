@@ -1,0 +1,1 @@
+"""The sparse convolution: C++ sources, how they are compiled, and their bindings."""
