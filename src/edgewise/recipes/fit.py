@@ -177,7 +177,9 @@ def _finished(request: FitRequest, loaded: LoadedModel, folder: Path, *, progres
         run_report(ReportRequest(runs=(folder,)))
     forget(folder)
     progress.note(f"the run in {folder} is finished already")
-    return FitResult(model=run.loaded, plan=run.loaded.plans[-1], value=run.result, folder=folder)
+    plan = run.loaded.plans[-1]
+    assert isinstance(plan, WidthPlan)
+    return FitResult(model=run.loaded, plan=plan, value=run.result, folder=folder)
 
 
 def _leave_no_trace(folder: Path | None) -> None:

@@ -9,7 +9,8 @@ from edgewise._core.errors import RunError
 from edgewise._core.files import write_text
 from edgewise.recipes.requests import ReportRequest
 from edgewise.recipes.runs import REPORT_FILE, load_run
-from edgewise.report import RunReport, from_json, render_comparison, render_run
+from edgewise.report import from_json, render_comparison, render_run
+from edgewise.report.sparsify import render_sparsify
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,8 +45,12 @@ def run_report(request: ReportRequest) -> ReportResult:
         RunError: A run is missing, unfinished or damaged.
         StorageError: The page cannot be written.
     """
-    reports = [_read(path) for path in request.runs]
-    page = render_run(reports[0]) if len(reports) == 1 else render_comparison(reports)
+    values = [_read(path) for path in request.runs]
+    if len(values) == 1 and values[0][0].get("command") == "sparsify":
+        page = render_sparsify(values[0][0])
+    else:
+        reports = [from_json(value, name=name) for value, name in values]
+        page = render_run(reports[0]) if len(reports) == 1 else render_comparison(reports)
     file = request.out or _beside(request.runs[0])
     write_text(file, page)
     return ReportResult(file=file, n_bytes=file.stat().st_size, runs=tuple(str(path) for path in request.runs))
@@ -56,9 +61,10 @@ def _beside(run: Path) -> Path:
     return run / REPORT_FILE if run.is_dir() else run.with_suffix(".html")
 
 
-def _read(path: Path) -> RunReport:
+def _read(path: Path) -> tuple[dict[str, Any], str]:
+    """What a run wrote, and its name."""
     if path.suffix != ".json":
-        return from_json(load_run(path).result, name=path.name)
+        return load_run(path).result, path.name
     try:
         value = json.loads(path.read_bytes())
     except FileNotFoundError:
@@ -67,4 +73,4 @@ def _read(path: Path) -> RunReport:
         raise RunError(f"{path} is not JSON: {' '.join(str(error).split())}; give a file that --json wrote") from error
     if not isinstance(value, dict):
         raise RunError(f"{path} must hold a JSON object, got {type(value).__name__}; give a file that --json wrote")
-    return from_json(value, name=path.stem)
+    return value, path.stem

@@ -19,7 +19,9 @@ from torch import nn
 import edgewise
 from edgewise._core.errors import EdgewiseError, PlanError, RunError, UsageError, WeightsError
 from edgewise._core.files import sha256_of, storage_error, write_json
+from edgewise.dynamic.network import GatedNetwork
 from edgewise.ir import WidthPlan
+from edgewise.ir.gates import GatePlan
 from edgewise.models.catalog import BUILT_IN
 from edgewise.models.shapes import parse_input_shape
 from edgewise.models.sources import ModelSource, build, input_shape, parse_source
@@ -65,9 +67,23 @@ class _SpecFile(BaseModel):
     files: dict[str, str]
 
 
-def load_request(request: ModelRequest) -> LoadedModel:
-    """The model that a command was asked to work on; see :func:`load_model`."""
-    return load_model(request.model, weights=request.weights, pretrained=request.pretrained, shape=request.input)
+def load_request(request: ModelRequest, *, gates: bool = False) -> LoadedModel:
+    """The model that a command was asked to work on; see :func:`load_model`.
+
+    Args:
+        request: The model.
+        gates: Whether the command can work on a network that prunes its maps while it runs.
+
+    Raises:
+        UsageError: It is such a network, and the command cannot.
+    """
+    loaded = load_model(request.model, weights=request.weights, pretrained=request.pretrained, shape=request.input)
+    if loaded.gates is not None and not gates:
+        raise UsageError(
+            f"{loaded.name} is pruned for each input while it runs, which this command does not take; "
+            "bench, export, crossbar, sparsify, inspect and report do"
+        )
+    return loaded
 
 
 def load_model(text: str, *, weights: Path | None = None, pretrained: bool = False, shape: str | None = None) -> LoadedModel:
@@ -120,7 +136,7 @@ def load_run(folder: Path) -> Run:
         raise RunError(f"{folder / SPEC_FILE} must name the hash of {MODEL_FILE} alone, got {sorted(spec.files)}")
     _check_hash(folder / MODEL_FILE, spec.files[MODEL_FILE])
     try:
-        plans = tuple(WidthPlan.from_json(plan) for plan in spec.plans)
+        plans = tuple(GatePlan.from_json(plan) if plan.get("kind") == "gates" else WidthPlan.from_json(plan) for plan in spec.plans)
     except PlanError as error:
         raise RunError(f"{folder / SPEC_FILE} holds a plan that this edgewise cannot read: {error}") from error
     record = ModelRecord(source=ModelSource.from_json(spec.source), input_shape=tuple(spec.input_shape), plans=plans, trained=spec.trained)
@@ -269,6 +285,11 @@ def _rebuilt(folder: Path, record: ModelRecord, *, versions: Mapping[str, str]) 
             from edgewise.trace import apply_plan, trace
 
             for plan in record.plans:
+                if isinstance(plan, GatePlan):
+                    model = GatedNetwork(model, plan)
+                    continue
+                if isinstance(model, GatedNetwork):
+                    raise PlanError("a plan of widths cannot follow one of gates")
                 traced = trace(model, example_inputs(record.input_shape), name=record.source.label)
                 model = apply_plan(model, plan, traced)
         load_weights(model, folder / MODEL_FILE)
