@@ -80,10 +80,15 @@ def trained(arguments: argparse.Namespace) -> dict[str, Any]:
     start = load_model(name, weights=arguments.shared / "models" / f"{name}.safetensors").model
     net, plan = planned(name)
     config = FineTune(epochs=arguments.epochs, lr=arguments.lr)
-    checkpoint = Checkpoint(path=arguments.work / f"{name}-{way}.safetensors", resume=True, every_s=600)
+    checkpoint = Checkpoint(path=arguments.work / f"{name}-{way}.safetensors", resume=True, every_s=180)
     if way == "pruned":
         tuned = fine_tune(
-            GatedNetwork(start, plan), data, config=config, goal=Goal(regime=RatioAscent(plan=plan)), checkpoint=checkpoint, progress=Printed()
+            GatedNetwork(start, plan),
+            data,
+            config=config,
+            goal=Goal(regime=RatioAscent(plan=plan)),
+            checkpoint=checkpoint,
+            progress=Printed(),
         )
     else:
         tuned = fine_tune(start, data, config=config, checkpoint=checkpoint, progress=Printed())

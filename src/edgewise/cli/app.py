@@ -11,7 +11,6 @@ from edgewise.cli import options as opt
 from edgewise.cli import render
 from edgewise.cli.output import check_destination, show
 from edgewise.cli.progress import watch
-from edgewise.cli.sparsify import sparsify
 from edgewise.recipes.crossbar_request import AnalogRequest, CrossbarRequest, LayoutRequest, PruningRequest
 from edgewise.recipes.requests import (
     IMAGENET_MEAN,
@@ -45,9 +44,6 @@ def _show_version(wanted: bool) -> bool:
         typer.echo(f"edgewise {edgewise.__version__}")
         raise typer.Exit
     return wanted
-
-
-app.command()(sparsify)
 
 
 @app.callback()

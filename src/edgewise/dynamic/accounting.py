@@ -94,6 +94,19 @@ def count_macs(net: NetSpec, plan: GatePlan) -> MacCount:
     )
 
 
+def count_static(net: NetSpec, plan: GatePlan) -> float:
+    """Multiply-accumulates of the convolutions if each block's channels were removed for all inputs, ratios not rounded.
+
+    Static filter pruning shrinks a convolution on both sides, ``(1 - c_in)(1 - c_out)``; the first on its output side alone.
+    """
+    read = {gate.consumer: gate.channel_ratio for gate in plan.gates}
+    written = {gate.producer: gate.channel_ratio for gate in plan.gates}
+    for _, producer, block in plan.heads:
+        written.setdefault(producer, plan.channel_ratios[block])
+    layers = [layer for layer in net.layers if layer.op == "conv2d"]
+    return sum(layer.macs * (1 - read.get(layer.name, 0.0)) * (1 - written.get(layer.name, 0.0)) for layer in layers)
+
+
 def macs_by_block(net: NetSpec, plan: GatePlan) -> tuple[int, ...]:
     """Dense multiply-accumulates of the convolutions that read each block's maps."""
     totals = [0] * plan.n_blocks

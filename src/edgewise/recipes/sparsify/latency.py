@@ -1,29 +1,25 @@
 """The dense network in its fastest runtime, and the dynamic one in ours, timed interleaved in one run."""
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from edgewise._core.errors import DeviceError
 from edgewise._core.progress import Progress
 from edgewise.ir import NetSpec
 from edgewise.ir.gates import GatePlan
-from edgewise.measure.runtimes import open_runtime
+from edgewise.measure.runtimes import Runtime, open_runtime
 from edgewise.measure.sampling import Sample, Schedule, measure_interleaved
-from edgewise.measure.session import Session, clock_s
+from edgewise.measure.session import Session
 from edgewise.measure.settings import RuntimeSettings
+from edgewise.recipes.dynamic_sessions import OPENVINO, open_dynamic
 from edgewise.recipes.records import LoadedModel, example_inputs
 from edgewise.recipes.sparsify.request import SparsifyRequest
 from edgewise.recipes.timing import NETWORK_SCHEDULE
 
-DYNAMIC_OPENVINO = "openvino-cpu + edgewise kernels"
-DYNAMIC_TORCH = "torch-cpu + edgewise kernels"
 _QUICK = Schedule(warmup=3, repeats=10, min_seconds=0.2, max_seconds=2.0)
 
 
@@ -148,71 +144,30 @@ def dynamic_session(
     Yields:
         What it runs in, and the session.
     """
-    from edgewise.dynamic.running import OpenVinoDynamicSession, as_torch, export_openvino
-
-    images = example_inputs(net.input_shapes[0], batch=batch)[0]
-    with tempfile.TemporaryDirectory(prefix="edgewise-dynamic-") as folder, ExitStack() as stack:
-        session: Session
-        try:
-            file = export_openvino(model, net, plan, Path(folder), batch=batch, threads=threads)
-            inside = stack.enter_context(OpenVinoDynamicSession(file, threads=threads))
-            inside.run(images.numpy())
-            runtime, session = DYNAMIC_OPENVINO, _Inside(inside)
-        except DeviceError as error:
-            progress.note(f"the dynamic network runs in PyTorch, not in OpenVINO: {error}")
-            runtime, session = DYNAMIC_TORCH, _InTorch(as_torch(model, net, plan), images, threads=threads)
-        yield runtime, session
+    inputs = example_inputs(net.input_shapes[0], batch=batch)
+    name = OPENVINO
+    try:
+        session = open_dynamic(model, net, plan, _runtime(name, threads=threads, batch=batch), inputs=inputs)
+    except DeviceError as error:
+        progress.note(f"the dynamic network runs in PyTorch, not in OpenVINO: {error}")
+        name = "torch-cpu"
+        session = open_dynamic(model, net, plan, _runtime(name, threads=threads, batch=batch), inputs=inputs)
+    try:
+        yield f"{name} + edgewise kernels", session
+    finally:
+        session.close()
 
 
-class _Inside:
-    """An OpenVINO session with its images in place."""
-
-    def __init__(self, session: Any) -> None:  # noqa: ANN401 - imported late
-        self._session = session
-
-    def run(self) -> None:
-        """One inference."""
-        self._session.run()
-
-    def time_once_s(self) -> float:
-        """Seconds of one inference."""
-        return float(self._session.time_once_s())
-
-    def close(self) -> None:
-        """Frees the network."""
-        self._session.close()
-
-
-class _InTorch:
-    """A torch module with its images in place."""
-
-    def __init__(self, module: nn.Module, images: torch.Tensor, *, threads: int) -> None:
-        self._module, self._images, self._threads = module, images, threads
-
-    def run(self) -> None:
-        """One inference with the threads asked for."""
-        before = torch.get_num_threads()
-        torch.set_num_threads(self._threads)
-        try:
-            with torch.no_grad():
-                self._module(self._images)
-        finally:
-            torch.set_num_threads(before)
-
-    def time_once_s(self) -> float:
-        """Seconds of one inference."""
-        return clock_s(self.run)
-
-    def close(self) -> None:
-        """Nothing to free."""
+def _runtime(name: str, *, threads: int, batch: int) -> Runtime:
+    return open_runtime(RuntimeSettings(device=name, threads=threads, batch=batch))
 
 
 def _dense_sessions(request: SparsifyRequest, loaded: LoadedModel, stack: ExitStack, *, progress: Progress) -> dict[str, Session]:
     sessions: dict[str, Session] = {}
     for name in request.dense_devices:
-        settings = RuntimeSettings(device=name, threads=request.device.threads, batch=request.device.batch)
         try:
-            session = open_runtime(settings).load_module(loaded.model, loaded.inputs(batch=request.device.batch))
+            runtime = _runtime(name, threads=request.device.threads, batch=request.device.batch)
+            session = runtime.load_module(loaded.model, loaded.inputs(batch=request.device.batch))
         except DeviceError as error:
             if len(request.dense_devices) == 1:
                 raise
