@@ -18,6 +18,7 @@ from torch import nn
 from edgewise.dynamic import GatedNetwork, place_gates
 from edgewise.dynamic.accounting import count_macs
 from edgewise.dynamic.training import RatioAscent, SandwichSampling
+from edgewise.ir.gates import GatePlan
 from edgewise.recipes.runs import load_model
 from edgewise.trace import trace
 from edgewise.train.calibrate import recalibrate_batch_norm
@@ -67,7 +68,7 @@ def main() -> int:
     return 0
 
 
-def served(arguments: argparse.Namespace, start: nn.Module, plan: Any, data: Dataset, *, seed: int) -> dict[float, float]:
+def served(arguments: argparse.Namespace, start: nn.Module, plan: GatePlan, data: Dataset, *, seed: int) -> dict[float, float]:
     """Test accuracy of one set of weights at every share, with batch-norm statistics of its own."""
     epochs = arguments.epochs / NETWORKS_A_STEP if arguments.equal_work else arguments.epochs
     config = FineTune(epochs=epochs, lr=arguments.lr, seed=seed)
@@ -84,7 +85,7 @@ def served(arguments: argparse.Namespace, start: nn.Module, plan: Any, data: Dat
     return found
 
 
-def alone(arguments: argparse.Namespace, start: nn.Module, plan: Any, data: Dataset, *, seed: int) -> float:
+def alone(arguments: argparse.Namespace, start: nn.Module, plan: GatePlan, data: Dataset, *, seed: int) -> float:
     """Test accuracy of a network trained for one plan."""
     name = f"alone-{plan.channel_ratios[0]:g}-{seed}.safetensors"
     config, goal = FineTune(epochs=arguments.epochs, lr=arguments.lr, seed=seed), Goal(regime=RatioAscent(plan=plan))

@@ -2,22 +2,21 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import torch
 
-from cost.chip.networks import net
 from edgewise._core.errors import DataError, DeviceError, PlanError, RunError, UsageError
 from edgewise._core.files import sha256_of
 from edgewise._core.progress import SilentProgress
 from edgewise._core.units import parse_latency
 from edgewise.cli import main
-from edgewise.dynamic import GatedNetwork, place_gates, running
+from edgewise.dynamic import GatedNetwork, running
 from edgewise.measure.sampling import Sample
 from edgewise.recipes.requests import DataRequest, DeviceRequest, ModelRequest
-from edgewise.recipes.runs import load_model, load_run
-from edgewise.recipes.sparsify import latency as timing
+from edgewise.recipes.runs import load_run
 from edgewise.recipes.sparsify.latency import DenseTimes, SideBySide
 from edgewise.recipes.sparsify.request import RatioRequest, SparsifyRequest
 from edgewise.recipes.sparsify.run import PLAN_FILE, run_sparsify
@@ -149,10 +148,10 @@ def test_ratios_are_chosen_for_macs(tmp_path: Path) -> None:
     assert "Sensitivity of the blocks" in (tmp_path / "run" / "report.html").read_text()
 
 
-def _side_by_side(request: SparsifyRequest, *_: object, dynamic, **__: object) -> SideBySide:
+def _side_by_side(request: SparsifyRequest, _: object, networks: Sequence[GatedNetwork], **__: object) -> SideBySide:
     dense = DenseTimes(samples={"slow": Sample(times_s=(5e-3, 6e-3)), "fast": Sample(times_s=(4e-3, 5e-3))})
-    samples = tuple(Sample(times_s=(2e-3 * (1 - 0.1 * place), 3e-3)) for place in range(len(dynamic)))
-    return SideBySide(dense=dense, dynamic=samples, runtime="known", settings=(request.device.threads, request.device.batch))
+    samples = tuple(Sample(times_s=(2e-3 * (1 - 0.1 * place), 3e-3)) for place in range(len(networks)))
+    return SideBySide(dense=dense, dynamic=samples, runtime="known", threads=request.device.threads, batch=request.device.batch)
 
 
 def test_latency_is_compared_with_the_fastest_dense_runtime(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -183,34 +182,36 @@ def test_ratios_are_chosen_for_latency_and_corrected(monkeypatch: pytest.MonkeyP
         shares = {gate.consumer: (1 - gate.channel_ratio) * (1 - gate.spatial_ratio) for gate in plan.gates}
         return {name: running.KernelCost(dense_s=1e-3, dynamic_s=1e-3 * share, path="channels") for name, share in shares.items()}
 
-    def measured(request, net, model, plan, *, progress) -> float:
-        return 1.05 * (1e-3 + sum(cost.dynamic_s for cost in costs(net, plan, threads=1).values()))
+    measured: list[float] = []
+
+    def side_by_side(request, loaded, networks, *, progress) -> SideBySide:
+        seconds = 1.05 * (1e-3 + sum(cost.dynamic_s for cost in costs(None, networks[0].plan, threads=1).values()))
+        measured.append(seconds)
+        return SideBySide(dense=dense, dynamic=(Sample(times_s=(seconds,)),), runtime="known", threads=1, batch=1)
 
     monkeypatch.setattr(running, "kernel_costs", costs)
-    monkeypatch.setattr("edgewise.recipes.sparsify.ratios.time_plan", measured)
+    monkeypatch.setattr("edgewise.recipes.sparsify.ratios.time_side_by_side", side_by_side)
     dense = DenseTimes(samples={"fast": Sample(times_s=(4e-3,))})
     monkeypatch.setattr("edgewise.recipes.sparsify.run.time_dense", lambda *_, **__: dense)
     ratios = RatioRequest(latency=parse_latency("0.7x"), images=32)
     value = run_sparsify(request(None, ratios=ratios, data=DataRequest(data="digits", epochs=0))).value
-    assert value["chosen"]["met"] and value["chosen"]["target"] == "0.7x"
-    plan = value["ratios"]
-    assert any(plan["channel"] + plan["spatial"])
+    assert value["chosen"]["met"] and value["chosen"]["target"] == "0.7x" and measured[-1] <= 0.7 * 4e-3
+    assert any(value["ratios"]["channel"] + value["ratios"]["spatial"]) and value["chosen"]["corrections"] == len(measured) - 1
 
 
 def test_ours_runs_in_pytorch_where_openvino_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    opened: list[str] = []
+    opened: list[list[str]] = []
 
-    def open_dynamic(model, net, plan, runtime, *, inputs):
-        opened.append(runtime.settings.device)
-        if runtime.settings.device == "openvino-cpu":
+    def together(jobs, **_: object) -> list[Sample]:
+        opened.append([job.runtime.settings.device for job in jobs])
+        if jobs[-1].loaded.gates is not None and jobs[-1].runtime.settings.device == "openvino-cpu":
             raise DeviceError("no compiler")
-        return timing.open_runtime(runtime.settings).load_module(model, inputs)
+        return [Sample(times_s=(1e-3,))] * len(jobs)
 
-    monkeypatch.setattr(timing, "open_dynamic", open_dynamic)
-    spec, model = net("digits-cnn"), load_model("digits-cnn").model
-    with timing.dynamic_session(model, spec, place_gates(spec), threads=1, batch=1, progress=SilentProgress()) as (name, session):
-        assert name == "torch-cpu + edgewise kernels" and session.time_once_s() > 0
-    assert opened == ["openvino-cpu", "torch-cpu"]
+    monkeypatch.setattr("edgewise.recipes.sparsify.latency.time_together", together)
+    value = run_sparsify(request(None, measure=True, data=None, dense_devices=("onnxruntime-cpu",))).value
+    assert opened == [["onnxruntime-cpu", "openvino-cpu"], ["onnxruntime-cpu", "torch-cpu"]]
+    assert value["latency"]["dynamic_runtime"] == "torch-cpu with edgewise kernels"
 
 
 @pytest.mark.parametrize(

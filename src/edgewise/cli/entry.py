@@ -21,9 +21,6 @@ from typer.main import get_command
 
 from edgewise._core.errors import EdgewiseError
 from edgewise.cli.app import app
-from edgewise.cli.sparsify import sparsify
-
-app.command()(sparsify)  # commands with many options have files of their own
 
 DONE, BUG, BAD_INPUT, INTERRUPTED, READER_GONE = 0, 1, 2, 130, 141
 

@@ -8,7 +8,7 @@ from edgewise._core.units import parse_latency, parse_ratio
 from edgewise.cli import options as opt
 from edgewise.cli.output import Value, check_destination, columns, show
 from edgewise.cli.progress import watch
-from edgewise.recipes.requests import IMAGENET_MEAN, IMAGENET_STD, DataRequest, DeviceRequest, ModelRequest
+from edgewise.recipes.requests import IMAGENET_MEAN, IMAGENET_STD, DeviceRequest, ModelRequest
 from edgewise.recipes.sparsify.request import DENSE_DEVICES, RatioRequest, SparsifyRequest
 
 _MEAN = ",".join(f"{value:g}" for value in IMAGENET_MEAN)
@@ -73,7 +73,7 @@ def sparsify(
         ),
         device=DeviceRequest(device="openvino-cpu", threads=threads, batch=batch, precision=precision, db=db),
         dense_devices=tuple(opt.devices(device)),
-        data=_data(data, epochs=epochs, mean=mean, std=std, seed=seed),
+        data=opt.data_request(data, epochs=epochs, mean=mean, std=std, seed=seed),
         ramp=ramp,
         lr=lr,
         distill=distill,
@@ -131,9 +131,3 @@ def _percent(share: float | None) -> str | None:
 
 def _ms(seconds: float | None) -> str | None:
     return None if seconds is None else f"{seconds * 1e3:.3f}"
-
-
-def _data(data: str | None, *, epochs: float, mean: str, std: str, seed: int) -> DataRequest | None:
-    if data is None:
-        return None
-    return DataRequest(data=data, epochs=epochs, mean=opt.numbers(mean, flag="--mean"), std=opt.numbers(std, flag="--std"), seed=seed)

@@ -1,26 +1,22 @@
-"""The dense network in its fastest runtime, and the dynamic one in ours, timed interleaved in one run."""
+"""The dense network in its fastest runtime, and the dynamic one with our kernels, timed interleaved in one run."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
-
-from torch import nn
 
 from edgewise._core.errors import DeviceError
 from edgewise._core.progress import Progress
-from edgewise.ir import NetSpec
-from edgewise.ir.gates import GatePlan
+from edgewise.dynamic import GatedNetwork
+from edgewise.measure.database import LatencyDatabase
 from edgewise.measure.runtimes import Runtime, open_runtime
-from edgewise.measure.sampling import Sample, Schedule, measure_interleaved
-from edgewise.measure.session import Session
+from edgewise.measure.sampling import Sample
 from edgewise.measure.settings import RuntimeSettings
-from edgewise.recipes.dynamic_sessions import OPENVINO, open_dynamic
-from edgewise.recipes.records import LoadedModel, example_inputs
+from edgewise.recipes.dynamic_sessions import OPENVINO
+from edgewise.recipes.records import LoadedModel
 from edgewise.recipes.sparsify.request import SparsifyRequest
-from edgewise.recipes.timing import NETWORK_SCHEDULE
+from edgewise.recipes.timing import TimingJob, time_together
 
-_QUICK = Schedule(warmup=3, repeats=10, min_seconds=0.2, max_seconds=2.0)
+TORCH = "torch-cpu"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,15 +46,17 @@ class SideBySide:
 
     Attributes:
         dense: The dense network.
-        dynamic: Timings of the dynamic network at each plan.
-        runtime: What the dynamic network ran in.
-        settings: Threads and batch.
+        dynamic: Timings of the dynamic networks, in the order given.
+        runtime: What the dynamic networks ran in.
+        threads: Threads of all.
+        batch: Images at once.
     """
 
     dense: DenseTimes
     dynamic: tuple[Sample, ...]
     runtime: str
-    settings: tuple[int, int]
+    threads: int
+    batch: int
 
     def to_json(self, *, ideal: float) -> dict[str, Any]:
         """The figures as JSON values; ``dense_s`` and ``dynamic_s`` are minima, as the ratio of two rows compares them."""
@@ -75,8 +73,8 @@ class SideBySide:
             "speedup": speedup,
             "ideal_speedup": ideal,
             "realised": speedup / ideal,
-            "threads": self.settings[0],
-            "batch": self.settings[1],
+            "threads": self.threads,
+            "batch": self.batch,
             "noisy": sample.noisy or fastest.noisy,
             "dense": [
                 {"runtime": name, "min_s": one.min_s, "latency_s": one.latency_s, "noisy": one.noisy}
@@ -86,95 +84,76 @@ class SideBySide:
 
 
 def time_dense(request: SparsifyRequest, loaded: LoadedModel, *, progress: Progress) -> DenseTimes:
-    """Times the dense network alone, in every runtime asked for that is installed."""
-    with ExitStack() as stack:
-        sessions = _dense_sessions(request, loaded, stack, progress=progress)
-        samples = measure_interleaved(list(sessions.values()), _QUICK, progress=progress)
-    return DenseTimes(samples=dict(zip(sessions, samples, strict=True)))
+    """Times the dense network alone, in every runtime asked for that is installed.
+
+    Raises:
+        DeviceError: None of them is.
+    """
+    jobs = _dense_jobs(request, loaded, progress=progress)
+    with LatencyDatabase(request.device.db, progress=progress) as database:
+        samples = time_together(jobs, database=database, progress=progress)
+    return DenseTimes(samples={job.runtime.settings.device: sample for job, sample in zip(jobs, samples, strict=True)})
 
 
-def time_plan(request: SparsifyRequest, net: NetSpec, model: nn.Module, plan: GatePlan, *, progress: Progress) -> float:
-    """Minimum seconds of the dynamic network at a plan, on random images."""
-    with dynamic_session(model, net, plan, threads=request.device.threads, batch=request.device.batch, progress=progress) as (_, session):
-        return measure_interleaved([session], _QUICK, progress=progress)[0].min_s
-
-
-def time_side_by_side(
-    request: SparsifyRequest, loaded: LoadedModel, net: NetSpec, *, dynamic: Sequence[tuple[nn.Module, GatePlan]], progress: Progress
-) -> SideBySide:
-    """Times dense and dynamic networks interleaved.
+def time_side_by_side(request: SparsifyRequest, loaded: LoadedModel, networks: Sequence[GatedNetwork], *, progress: Progress) -> SideBySide:
+    """Times dense and dynamic networks interleaved; the dynamic ones in PyTorch where OpenVINO or a compiler is missing.
 
     Args:
         request: Runtimes, threads and batch.
         loaded: The dense network.
-        net: The same as hardware sees it.
-        dynamic: Networks without gates, each with the plan that it is to run with.
+        networks: Networks with gates, at the ratios that they are to run with.
         progress: Is told how far it is.
+
+    Raises:
+        DeviceError: No runtime can run them.
     """
-    threads, batch = request.device.threads, request.device.batch
-    with ExitStack() as stack:
-        dense = _dense_sessions(request, loaded, stack, progress=progress)
-        pruned = [
-            stack.enter_context(dynamic_session(model, net, plan, threads=threads, batch=batch, progress=progress))
-            for model, plan in dynamic
-        ]
-        samples = measure_interleaved([*dense.values(), *(session for _, session in pruned)], NETWORK_SCHEDULE, progress=progress)
+    dense = _dense_jobs(request, loaded, progress=progress)
+    try:
+        return _timed(request, loaded, dense, networks, device=OPENVINO, progress=progress)
+    except DeviceError as error:
+        progress.note(f"dynamic networks run in PyTorch, not in OpenVINO: {error}")
+        return _timed(request, loaded, dense, networks, device=TORCH, progress=progress)
+
+
+def _timed(
+    request: SparsifyRequest,
+    loaded: LoadedModel,
+    dense: Sequence[TimingJob],
+    networks: Sequence[GatedNetwork],
+    *,
+    device: str,
+    progress: Progress,
+) -> SideBySide:
+    runtime = _runtime(request, device)
+    jobs = [*dense, *(TimingJob(loaded=_as_model(loaded, network), runtime=runtime) for network in networks)]
+    with LatencyDatabase(request.device.db, progress=progress) as database:
+        samples = time_together(jobs, database=database, progress=progress)
+    by_runtime = {job.runtime.settings.device: sample for job, sample in zip(dense, samples[: len(dense)], strict=True)}
     return SideBySide(
-        dense=DenseTimes(samples=dict(zip(dense, samples[: len(dense)], strict=True))),
+        dense=DenseTimes(samples=by_runtime),
         dynamic=tuple(samples[len(dense) :]),
-        runtime=pruned[-1][0],
-        settings=(threads, batch),
+        runtime=f"{device} with edgewise kernels",
+        threads=request.device.threads,
+        batch=request.device.batch,
     )
 
 
-@contextmanager
-def dynamic_session(
-    model: nn.Module, net: NetSpec, plan: GatePlan, *, threads: int, batch: int, progress: Progress
-) -> Iterator[tuple[str, Session]]:
-    """The dynamic network ready to be timed: inside OpenVINO, or in PyTorch where OpenVINO or a compiler is missing.
-
-    Args:
-        model: The network without gates.
-        net: The same as hardware sees it.
-        plan: Gates and ratios.
-        threads: Threads.
-        batch: Images at once.
-        progress: Is told where it runs, if not in OpenVINO.
-
-    Yields:
-        What it runs in, and the session.
-    """
-    inputs = example_inputs(net.input_shapes[0], batch=batch)
-    name = OPENVINO
-    try:
-        session = open_dynamic(model, net, plan, _runtime(name, threads=threads, batch=batch), inputs=inputs)
-    except DeviceError as error:
-        progress.note(f"the dynamic network runs in PyTorch, not in OpenVINO: {error}")
-        name = "torch-cpu"
-        session = open_dynamic(model, net, plan, _runtime(name, threads=threads, batch=batch), inputs=inputs)
-    try:
-        yield f"{name} + edgewise kernels", session
-    finally:
-        session.close()
+def _as_model(loaded: LoadedModel, network: GatedNetwork) -> LoadedModel:
+    record = loaded.record.followed_by(network.plan, trained=loaded.trained)
+    return replace(loaded, model=network.eval(), record=record, name=f"{loaded.name}, dynamic")
 
 
-def _runtime(name: str, *, threads: int, batch: int) -> Runtime:
-    return open_runtime(RuntimeSettings(device=name, threads=threads, batch=batch))
-
-
-def _dense_sessions(request: SparsifyRequest, loaded: LoadedModel, stack: ExitStack, *, progress: Progress) -> dict[str, Session]:
-    sessions: dict[str, Session] = {}
+def _dense_jobs(request: SparsifyRequest, loaded: LoadedModel, *, progress: Progress) -> list[TimingJob]:
+    jobs = []
     for name in request.dense_devices:
         try:
-            runtime = _runtime(name, threads=request.device.threads, batch=request.device.batch)
-            session = runtime.load_module(loaded.model, loaded.inputs(batch=request.device.batch))
+            jobs.append(TimingJob(loaded=loaded, runtime=_runtime(request, name)))
         except DeviceError as error:
-            if len(request.dense_devices) == 1:
-                raise
             progress.note(f"not compared with {name}: {error}")
-            continue
-        stack.callback(session.close)
-        sessions[name] = session
-    if not sessions:
-        raise DeviceError(f"none of {', '.join(request.dense_devices)} can run the dense network; pip install 'edgewise[openvino,onnx]'")
-    return sessions
+    if not jobs:
+        raise DeviceError(f"none of {', '.join(request.dense_devices)} is installed; pip install 'edgewise[openvino,onnx]'")
+    return jobs
+
+
+def _runtime(request: SparsifyRequest, name: str) -> Runtime:
+    return open_runtime(RuntimeSettings(device=name, threads=request.device.threads, batch=request.device.batch))

@@ -8,13 +8,14 @@ from torch import nn
 
 from edgewise._core.errors import SpecError, TargetError
 from edgewise._core.progress import Progress
-from edgewise.dynamic import place_gates
+from edgewise.dynamic import GatedNetwork, place_gates
 from edgewise.dynamic.accounting import count_macs, macs_by_block
 from edgewise.dynamic.choosing import Choice, choose_ratios
 from edgewise.dynamic.sensitivity import Sensitivity, SweepPoint, sweep_blocks
 from edgewise.ir import NetSpec
 from edgewise.ir.gates import GatePlan
-from edgewise.recipes.sparsify.latency import DenseTimes, time_plan
+from edgewise.recipes.records import LoadedModel
+from edgewise.recipes.sparsify.latency import DenseTimes, time_side_by_side
 from edgewise.recipes.sparsify.request import RatioRequest, SparsifyRequest
 from edgewise.train.data import Dataset
 
@@ -97,7 +98,7 @@ def choose_for_macs(request: RatioRequest, net: NetSpec, plan: GatePlan, sensiti
 def choose_for_latency(
     request: SparsifyRequest,
     net: NetSpec,
-    model: nn.Module,
+    loaded: LoadedModel,
     plan: GatePlan,
     *,
     sensitivity: Sensitivity,
@@ -118,7 +119,8 @@ def choose_for_latency(
         corrections += 1
         choice = _chosen(plan, sensitivity, prices, limit=target_s * scale - fixed_s)
         predicted_s = choice.cost + fixed_s
-        measured_s = time_plan(request, net, model, choice.plan, progress=progress)
+        timing = time_side_by_side(request, loaded, [GatedNetwork(loaded.model, choice.plan)], progress=progress)
+        target_s, measured_s = request.ratios.latency.seconds(timing.dense.fastest_s), timing.dynamic[-1].min_s
         progress.note(f"predicted {predicted_s * 1e3:.3f} ms, measured {measured_s * 1e3:.3f} ms, target {target_s * 1e3:.3f} ms")
         if measured_s <= target_s:
             break

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,14 @@ from typing import Any
 from edgewise._core.errors import EdgewiseError, RunError
 from edgewise._core.files import write_json
 from edgewise._core.progress import Progress, SilentProgress
+from edgewise.dynamic import GatedNetwork
 from edgewise.ir import NetSpec
 from edgewise.ir.gates import GatePlan
 from edgewise.recipes.records import LoadedModel
 from edgewise.recipes.report import run_report
 from edgewise.recipes.requests import ReportRequest
 from edgewise.recipes.runs import REPORT_FILE, append_log, is_finished, load_request, load_run, prepare_folder, write_run
-from edgewise.recipes.sparsify.latency import SideBySide, time_dense, time_side_by_side
+from edgewise.recipes.sparsify.latency import time_dense, time_side_by_side
 from edgewise.recipes.sparsify.ratios import Chosen, choose_for_latency, choose_for_macs, gates_of, sensitivity_of
 from edgewise.recipes.sparsify.request import SparsifyRequest
 from edgewise.recipes.sparsify.result import Found, result_value
@@ -108,7 +110,7 @@ def _planned(
             chosen = choose_for_macs(request.ratios, net, plan, sensitivity)
         else:
             dense = time_dense(request, loaded, progress=progress)
-            chosen = choose_for_latency(request, net, loaded.model, plan, sensitivity=sensitivity, dense=dense, progress=progress)
+            chosen = choose_for_latency(request, net, loaded, plan, sensitivity=sensitivity, dense=dense, progress=progress)
         plan = chosen.plan
     if request.out is not None:
         append_log(request.out, {"event": "gates", "channel": plan.channel_ratios, "spatial": plan.spatial_ratios})
@@ -123,16 +125,19 @@ def _measured(request: SparsifyRequest, found: Found, *, progress: Progress) -> 
         return found
     judged, loaded = found.judged, found.loaded
     network = judged.model
-    jobs = [(network.plain(), network.plan)]
-    if network.budgets:
-        jobs = []
-        for place in range(len(network.budgets)):
-            network.switch(place)
-            jobs.append((network.plain(), network.plan))
-    timing: SideBySide = time_side_by_side(request, loaded, found.net, dynamic=jobs, progress=progress)
+    timing = time_side_by_side(request, loaded, _at_budgets(network), progress=progress)
     if network.budgets:
         network = timed(network, tuple(sample.min_s for sample in timing.dynamic)).eval()
     return replace(found, judged=replace(judged, model=network), timing=timing)
+
+
+def _at_budgets(network: GatedNetwork) -> list[GatedNetwork]:
+    """The network at each of its budgets; itself where it has none."""
+    found = []
+    for place in range(len(network.budgets)):
+        found.append(deepcopy(network))
+        found[-1].switch(place)
+    return found or [network]
 
 
 def _finish(request: SparsifyRequest, found: Found, *, settings: Mapping[str, Any], seconds: float, progress: Progress) -> SparsifyResult:
