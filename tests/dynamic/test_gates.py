@@ -46,6 +46,15 @@ def test_both_masks_come_from_the_map_as_it_is() -> None:
     assert torch.equal(positions.flatten(1), top_k_mask(spatial_attention(maps).flatten(1), 12))
 
 
+def test_channels_may_be_ranked_on_what_positions_left() -> None:
+    # Means of the channels: 2.75 and 2.6; of the positions: 2.85 and 2.5. Without the second position: 0.25 and 2.6.
+    maps = torch.tensor([[[[0.5, 5.0]], [[5.2, 0.0]]]])
+    gate = Gate(consumer="2", producer="0", block=0, channels=2, hw=(1, 2), channel_ratio=0.5, spatial_ratio=0.5)
+    channels, positions = gate_masks(maps, gate)
+    assert channels.tolist() == [[True, False]] and positions.tolist() == [[[True, False]]]
+    assert gate_masks(maps, gate, GateRules(sequential=True))[0].tolist() == [[False, True]]
+
+
 def test_groups_and_blocks_are_kept_whole() -> None:
     maps = torch.rand(2, 6, 4, 4, generator=torch.Generator().manual_seed(0))
     channels, positions = gate_masks(maps, _gate(0.5, 0.5), GateRules(channel_group=4, spatial_block=2))

@@ -32,11 +32,14 @@ class GateRules:
         ranking: See :data:`RANKINGS`.
         channel_group: Neighbouring channels kept or pruned together, by the mean of their attention; at least 1.
         spatial_block: Side of the square blocks of positions kept or pruned together; at least 1.
+        sequential: Rank channels on the map whose positions are pruned already, as the tutorial's notation may be read;
+            by default both from the map as it comes.
     """
 
     ranking: str = "attention"
     channel_group: int = 1
     spatial_block: int = 1
+    sequential: bool = False
 
     def __post_init__(self) -> None:
         """Checks the name and the sizes."""
@@ -98,8 +101,9 @@ def gate_masks(
     """
     rules = rules or GateRules()
     with torch.no_grad():
-        channels = _channel_mask(maps, gate.channel_ratio, rules, generator, scores)
         positions = _position_mask(maps, gate.spatial_ratio, rules, generator, scores)
+        ranked = maps * positions[:, None] if rules.sequential else maps
+        channels = _channel_mask(ranked, gate.channel_ratio, rules, generator, scores)
     return channels, positions
 
 

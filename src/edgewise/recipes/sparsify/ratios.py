@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
-
-from torch import nn
 
 from edgewise._core.errors import SpecError, TargetError
 from edgewise._core.progress import Progress
@@ -22,6 +21,23 @@ from edgewise.train.data import Dataset
 GRID = (0.2, 0.4, 0.6, 0.8, 0.9)
 """Ratios tried of each block and side where they are chosen."""
 MOST_CORRECTIONS = 3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Start:
+    """What a run starts from.
+
+    Attributes:
+        loaded: The dense network.
+        net: The same as hardware sees it.
+        plan: Its gates, at the ratios given or at 0.
+        data: What to train and judge with; none to do neither.
+    """
+
+    loaded: LoadedModel
+    net: NetSpec
+    plan: GatePlan
+    data: Dataset | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,14 +112,7 @@ def choose_for_macs(request: RatioRequest, net: NetSpec, plan: GatePlan, sensiti
 
 
 def choose_for_latency(
-    request: SparsifyRequest,
-    net: NetSpec,
-    loaded: LoadedModel,
-    plan: GatePlan,
-    *,
-    sensitivity: Sensitivity,
-    dense: DenseTimes,
-    progress: Progress,
+    request: SparsifyRequest, start: Start, sensitivity: Sensitivity, *, dense: DenseTimes, progress: Progress
 ) -> Chosen:
     """The ratios that lose least at a latency on this machine: predicted from kernels, then measured and corrected.
 
@@ -112,14 +121,13 @@ def choose_for_latency(
     """
     assert request.ratios.latency is not None
     target_s = request.ratios.latency.seconds(dense.fastest_s)
-    prices = _kernel_prices(request, net, plan, sensitivity, progress=progress)
-    fixed_s, scale = dense.fastest_s - sum(prices.values_at(0.0, 0.0)), 1.0
-    corrections = -1
+    prices = _kernel_prices(request, start, progress=progress)
+    fixed_s, scale, corrections = dense.fastest_s - sum(prices.values_at(0.0, 0.0)), 1.0, -1
     while corrections < MOST_CORRECTIONS:
         corrections += 1
-        choice = _chosen(plan, sensitivity, prices, limit=target_s * scale - fixed_s)
+        choice = _choice(start.plan, sensitivity, prices, limit=target_s * scale - fixed_s)
         predicted_s = choice.cost + fixed_s
-        timing = time_side_by_side(request, loaded, [GatedNetwork(loaded.model, choice.plan)], progress=progress)
+        timing = time_side_by_side(request, start.loaded, [GatedNetwork(start.loaded.model, choice.plan)], progress=progress)
         target_s, measured_s = request.ratios.latency.seconds(timing.dense.fastest_s), timing.dynamic[-1].min_s
         progress.note(f"predicted {predicted_s * 1e3:.3f} ms, measured {measured_s * 1e3:.3f} ms, target {target_s * 1e3:.3f} ms")
         if measured_s <= target_s:
@@ -136,10 +144,11 @@ def choose_for_latency(
     )
 
 
-def sensitivity_of(request: SparsifyRequest, model: nn.Module, plan: GatePlan, data: Dataset, *, progress: Progress) -> Sensitivity:
+def sensitivity_of(request: SparsifyRequest, start: Start, *, progress: Progress) -> Sensitivity:
     """What the blocks lose, on validation images."""
-    batches = list(data.validation.first(request.ratios.images))
-    return sweep_blocks(model, plan, batches, ratios=GRID, progress=progress)
+    assert start.data is not None
+    batches = list(start.data.validation.first(request.ratios.images))
+    return sweep_blocks(start.loaded.model, start.plan, batches, ratios=GRID, progress=progress)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -156,24 +165,23 @@ class _Prices:
         return [value for (_, c, s), value in self.seconds.items() if (c, s) == (channels, positions)]
 
 
-def _kernel_prices(request: SparsifyRequest, net: NetSpec, plan: GatePlan, sensitivity: Sensitivity, *, progress: Progress) -> _Prices:
+def _kernel_prices(request: SparsifyRequest, start: Start, *, progress: Progress) -> _Prices:
     from edgewise.dynamic.running import kernel_costs  # needs the compiled kernels
 
-    grid = (0.0, *GRID)
+    grid, plan = (0.0, *GRID), start.plan
     progress.start("measuring kernels", len(grid) ** 2)
     found: dict[tuple[int, float, float], float] = {}
-    for channels in grid:
-        for positions in grid:
-            at = plan.with_ratios([channels] * plan.n_blocks, [positions] * plan.n_blocks)
-            costs = kernel_costs(net, at, threads=request.device.threads, batch=request.device.batch)
-            for block in range(plan.n_blocks):
-                gates = [gate.consumer for gate in plan.gates if gate.block == block]
-                found[(block, channels, positions)] = sum(costs[name].dynamic_s for name in gates if name in costs)
-            progress.advance()
+    for channels, positions in product(grid, grid):
+        at = plan.with_ratios([channels] * plan.n_blocks, [positions] * plan.n_blocks)
+        costs = kernel_costs(start.net, at, threads=request.device.threads, batch=request.device.batch)
+        for block in range(plan.n_blocks):
+            gates = [gate.consumer for gate in plan.gates if gate.block == block]
+            found[(block, channels, positions)] = sum(costs[name].dynamic_s for name in gates)
+        progress.advance()
     return _Prices(seconds=found)
 
 
-def _chosen(plan: GatePlan, sensitivity: Sensitivity, prices: _Prices, *, limit: float) -> Choice:
+def _choice(plan: GatePlan, sensitivity: Sensitivity, prices: _Prices, *, limit: float) -> Choice:
     try:
         return choose_ratios(plan, sensitivity, prices, limit=limit, ratios=GRID)
     except TargetError as error:

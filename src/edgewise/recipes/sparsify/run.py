@@ -12,14 +12,13 @@ from edgewise._core.errors import EdgewiseError, RunError
 from edgewise._core.files import write_json
 from edgewise._core.progress import Progress, SilentProgress
 from edgewise.dynamic import GatedNetwork
-from edgewise.ir import NetSpec
 from edgewise.ir.gates import GatePlan
 from edgewise.recipes.records import LoadedModel
 from edgewise.recipes.report import run_report
 from edgewise.recipes.requests import ReportRequest
 from edgewise.recipes.runs import REPORT_FILE, append_log, is_finished, load_request, load_run, prepare_folder, write_run
 from edgewise.recipes.sparsify.latency import time_dense, time_side_by_side
-from edgewise.recipes.sparsify.ratios import Chosen, choose_for_latency, choose_for_macs, gates_of, sensitivity_of
+from edgewise.recipes.sparsify.ratios import Chosen, Start, choose_for_latency, choose_for_macs, gates_of, sensitivity_of
 from edgewise.recipes.sparsify.request import SparsifyRequest
 from edgewise.recipes.sparsify.result import Found, result_value
 from edgewise.recipes.sparsify.training import Judged, timed, train_gated
@@ -27,7 +26,6 @@ from edgewise.recipes.training import open_training
 from edgewise.recipes.unfinished import check_same
 from edgewise.trace import trace
 from edgewise.train.checkpoint import fingerprint
-from edgewise.train.data import Dataset
 
 PLAN_FILE = "gates.json"
 """Ratios of an unfinished run: going on takes them from there."""
@@ -75,9 +73,10 @@ def run_sparsify(request: SparsifyRequest, *, progress: Progress | None = None) 
         if request.resume and request.out is not None and is_finished(request.out):
             return _finished(request.out, settings, progress=watcher)
         net = trace(loaded.model, loaded.inputs(), name=loaded.name).net
-        plan = gates_of(net, request.ratios)
+        gates = gates_of(net, request.ratios)
         data = open_training(request.data, loaded, progress=watcher)
-        plan, chosen = _planned(request, loaded, net, plan, data=data, settings=settings, progress=watcher)
+        start = Start(loaded=loaded, net=net, plan=gates, data=data)
+        plan, chosen = _planned(request, start, settings=settings, progress=watcher)
     except EdgewiseError:
         if request.out is not None and request.out.is_dir() and not any(request.out.iterdir()):
             request.out.rmdir()
@@ -87,36 +86,27 @@ def run_sparsify(request: SparsifyRequest, *, progress: Progress | None = None) 
     return _finish(request, found, settings=settings, seconds=time.monotonic() - start_s, progress=watcher)
 
 
-def _planned(
-    request: SparsifyRequest,
-    loaded: LoadedModel,
-    net: NetSpec,
-    plan: GatePlan,
-    *,
-    data: Dataset | None,
-    settings: Mapping[str, Any],
-    progress: Progress,
-) -> tuple[GatePlan, Chosen | None]:
-    """The ratios: given, kept by an unfinished run, or chosen now."""
+def _planned(request: SparsifyRequest, start: Start, *, settings: Mapping[str, Any], progress: Progress) -> tuple[GatePlan, Chosen | None]:
+    """The ratios: kept by an unfinished run, given, or chosen now."""
     kept = _kept(request.out, settings) if request.resume and request.out is not None else None
     if kept is not None:
         known = GatePlan.from_json(kept["plan"])
         return known, None if kept["chosen"] is None else Chosen.from_json(known, kept["chosen"])
-    chosen = None
-    if request.ratios.chosen:
-        assert data is not None
-        sensitivity = sensitivity_of(request, loaded.model, plan, data, progress=progress)
-        if request.ratios.macs_at_most is not None:
-            chosen = choose_for_macs(request.ratios, net, plan, sensitivity)
-        else:
-            dense = time_dense(request, loaded, progress=progress)
-            chosen = choose_for_latency(request, net, loaded, plan, sensitivity=sensitivity, dense=dense, progress=progress)
-        plan = chosen.plan
+    chosen = _chosen(request, start, progress=progress) if request.ratios.chosen else None
+    plan = start.plan if chosen is None else chosen.plan
     if request.out is not None:
         append_log(request.out, {"event": "gates", "channel": plan.channel_ratios, "spatial": plan.spatial_ratios})
         value = {"settings": dict(settings), "plan": plan.to_json(), "chosen": None if chosen is None else chosen.to_json()}
         write_json(request.out / PLAN_FILE, value)
     return plan, chosen
+
+
+def _chosen(request: SparsifyRequest, start: Start, *, progress: Progress) -> Chosen:
+    sensitivity = sensitivity_of(request, start, progress=progress)
+    if request.ratios.macs_at_most is not None:
+        return choose_for_macs(request.ratios, start.net, start.plan, sensitivity)
+    dense = time_dense(request, start.loaded, progress=progress)
+    return choose_for_latency(request, start, sensitivity, dense=dense, progress=progress)
 
 
 def _measured(request: SparsifyRequest, found: Found, *, progress: Progress) -> Found:
