@@ -15,7 +15,7 @@
 namespace ew {
 
 constexpr int kChunk = 64;    // pixels of a task that computes outputs from windows
-constexpr int kStrip = 128;   // pixels of a task that adds up what positions give, about
+constexpr int kStrip = 256;   // pixels of a task that adds up what positions give, about
 constexpr int kLine = 16;     // floats of a cache line
 
 struct Free {
@@ -57,9 +57,11 @@ struct Step {
   int64_t bytes = 0;
   std::vector<int32_t> x_at, out_at, residual_at;  // in the order of tiles: pooled windows lie together
   std::vector<int32_t> sum_at;                     // the same pixels in the grid of sums
+  std::vector<int32_t> tap_at;                     // offset of each tap in a window
   std::vector<Entry> dense;                        // all channels of all taps
   int margin = 0, grid_w = 0, strip_rows = 1;      // of the grid of sums
   bool gated() const { return channel_gate || position_gate; }
+  bool by_tap = false;  // rows of weights lie by tap, then channel; else by channel, then tap
   int taps() const { return kernel_h * kernel_w; }
   int n_pixels() const { return static_cast<int>(x_at.size()); }
   int n_chunks() const { return (n_pixels() + kChunk - 1) / kChunk; }
@@ -72,6 +74,9 @@ struct Workspace;
 void read_program(const int32_t *program, int n_ints, ew_chain &chain);
 // Packs the weights of every convolution and fills the tables.
 void prepare(ew_chain &chain, const float *const *weights, const float *const *biases);
+// Orders a step's weights for its path: kept channels in one piece where windows are computed, taps in one piece
+// where positions are scattered.
+void arrange(Step &step, int in_channels, int lanes);
 void run(ew_chain &chain, const float *input, float *output, int batch, const ew_host *host, uint8_t *const *masks, double *step_s);
 
 }  // namespace ew

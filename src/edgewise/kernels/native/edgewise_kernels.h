@@ -80,6 +80,8 @@ EW_API ew_chain *ew_chain_create(const int32_t *program, int n_ints, const float
 EW_API void ew_chain_destroy(ew_chain *chain);
 /* Channels, height, width of a map (0: the input; the number of steps: the output). */
 EW_API void ew_chain_shape(const ew_chain *chain, int map, int32_t shape[3]);
+/* The output's channels, height, width from a description alone; 1 where it is wrong. */
+EW_API int ew_program_shape(const int32_t *program, int n_ints, int32_t shape[3]);
 /* Bytes of the packed weights. */
 EW_API int64_t ew_chain_bytes(const ew_chain *chain);
 /* The path of a step, as chosen or measured. */

@@ -23,18 +23,15 @@ void keep(const Variant &variant, Kept &kept, int n, int count, std::vector<int3
   for (int i = 0; i < kAhead; i++) chosen[count + i] = last;
 }
 
-void list_channels(const Step &s, const Map &in, Kept &kept) {
+void list_channels(const Step &s, Kept &kept) {
   const int n = s.kept_channels;
   kept.list.resize(static_cast<size_t>(s.taps()) * n + kAhead);
   Entry *to = kept.list.data();
-  for (int ky = 0; ky < s.kernel_h; ky++)
-    for (int kx = 0; kx < s.kernel_w; kx++) {
-      const int32_t x = static_cast<int32_t>(ky * s.dilation_h * in.row + static_cast<int64_t>(kx) * s.dilation_w * in.pitch);
-      const int32_t row = (ky * s.kernel_w + kx) * in.channels;
-      const int32_t *channels = kept.channels.data();
-      for (int i = 0; i < n; i++) to[i] = {x + channels[i], row + channels[i]};
-      to += n;
-    }
+  const int taps = s.taps();
+  for (int i = 0; i < n; i++) {
+    const int32_t c = kept.channels[i];
+    for (int tap = 0; tap < taps; tap++) *to++ = {s.tap_at[tap] + c, c * taps + tap};
+  }
   for (int i = 0; i < kAhead; i++) to[i] = to[-1];
 }
 
@@ -97,7 +94,7 @@ void choose(void *context, int image, int) {
   float *map = run.map(s.source, image);
   float *channel_sums = run.channel_sums(s.source, image), *position_sums = run.position_sums(s.source, image);
   const bool summed = s.source > 0 && run.chain.steps[s.source - 1].kind == EW_CONV;
-  if (!summed) variant.attend(map, in.at.data(), in.pixels(), in.channels, channel_sums, position_sums);
+  if (!summed && s.gated()) variant.attend(map, in.at.data(), in.pixels(), in.channels, channel_sums, position_sums);
   const int wide = (in.channels + 15) / 16 * 16;
   const Step *writer = summed ? &run.chain.steps[s.source - 1] : nullptr;
   const int chunks = !writer ? 1 : writer->path == EW_SCATTER ? writer->n_strips() : writer->n_chunks();
@@ -111,7 +108,7 @@ void choose(void *context, int image, int) {
   if (s.path == EW_DENSE) {
     if (s.channel_gate) zero_channels(in, map, kept, s.kept_channels);
   } else {
-    list_channels(s, in, kept);
+    list_channels(s, kept);
   }
 }
 

@@ -3,15 +3,28 @@
 #include <cstring>
 #include <new>
 
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
+
 #include "chain.h"
 
 namespace ew {
+namespace {
+
+constexpr size_t kHuge = size_t{1} << 21;
+
+}  // namespace
 
 Floats make_floats(size_t count) {
-  const size_t bytes = (count * sizeof(float) + 63) / 64 * 64;
-  void *memory = std::aligned_alloc(64, std::max<size_t>(bytes, 64));
+  const size_t line = count * sizeof(float) >= kHuge ? kHuge : 64;
+  const size_t bytes = std::max((count * sizeof(float) + line - 1) / line * line, line);
+  void *memory = std::aligned_alloc(line, bytes);
   if (!memory) throw std::bad_alloc();
-  std::memset(memory, 0, std::max<size_t>(bytes, 64));
+#ifdef __linux__
+  if (line == kHuge) madvise(memory, bytes, MADV_HUGEPAGE);  // a wish: rows picked here and there miss fewer translations
+#endif
+  std::memset(memory, 0, bytes);
   return Floats(static_cast<float *>(memory));
 }
 
@@ -40,7 +53,7 @@ void pack(Step &s, int in_channels, int lanes, const float *weights, const float
     const int there = std::min(wide, s.out_channels - block.first);
     for (int tap = 0; tap < taps; tap++)
       for (int c = 0; c < in_channels; c++) {
-        float *to = s.weights.get() + block.weights + (static_cast<int64_t>(tap) * in_channels + c) * wide;
+        float *to = s.weights.get() + block.weights + (static_cast<int64_t>(c) * taps + tap) * wide;
         for (int o = 0; o < there; o++) to[o] = weights[(static_cast<int64_t>(block.first + o) * in_channels + c) * taps + tap];
       }
   }
@@ -68,15 +81,33 @@ void fill_tables(Step &s, ew_chain &chain, Map &out) {
     }
   for (int ky = 0; ky < s.kernel_h; ky++)
     for (int kx = 0; kx < s.kernel_w; kx++)
-      for (int c = 0; c < in.channels; c++)
-        s.dense.push_back({static_cast<int32_t>(ky * s.dilation_h * in.row + static_cast<int64_t>(kx) * s.dilation_w * in.pitch + c),
-                           static_cast<int32_t>((ky * s.kernel_w + kx) * in.channels + c)});
+      s.tap_at.push_back(static_cast<int32_t>(ky * s.dilation_h * in.row + static_cast<int64_t>(kx) * s.dilation_w * in.pitch));
+  for (int c = 0; c < in.channels; c++)
+    for (int tap = 0; tap < s.taps(); tap++) s.dense.push_back({s.tap_at[tap] + c, static_cast<int32_t>(c * s.taps() + tap)});
   for (int i = 0; i < kAhead; i++) s.dense.push_back(s.dense.back());
   out.chunks = std::max(s.n_chunks(), s.n_strips());
   out.blocks = static_cast<int>(s.blocks.size());
 }
 
 }  // namespace
+
+void arrange(Step &s, int in_channels, int lanes) {
+  const bool wanted = s.path == EW_SCATTER;
+  if (s.by_tap == wanted) return;
+  const int taps = s.taps();
+  Floats moved = make_floats(s.bytes / sizeof(float));
+  for (const Block &block : s.blocks) {
+    const int wide = block.vectors * lanes;
+    for (int tap = 0; tap < taps; tap++)
+      for (int c = 0; c < in_channels; c++) {
+        const int64_t here = static_cast<int64_t>(c) * taps + tap, there = static_cast<int64_t>(tap) * in_channels + c;
+        std::memcpy(moved.get() + block.weights + (wanted ? there : here) * wide,
+                    s.weights.get() + block.weights + (wanted ? here : there) * wide, wide * sizeof(float));
+      }
+  }
+  s.weights = std::move(moved);
+  s.by_tap = wanted;
+}
 
 void prepare(ew_chain &chain, const float *const *weights, const float *const *biases) {
   int conv = 0;
@@ -88,6 +119,7 @@ void prepare(ew_chain &chain, const float *const *weights, const float *const *b
     conv++;
     s.tuned = s.path != EW_AUTO || !s.gated();
     if (s.path == EW_AUTO) s.path = !s.gated() ? EW_DENSE : s.position_gate ? EW_SCATTER : EW_CHANNELS;
+    arrange(s, chain.maps[s.source].channels, chain.variant->lanes);
   }
 }
 

@@ -91,12 +91,18 @@ const Variant *pick_variant(const char *name) {
   throw std::invalid_argument(std::string("the variant must be one of ") + ew_variants() + ", got " + name);
 }
 
+void set_path(ew_chain &chain, size_t step, int path) {
+  Step &s = chain.steps[step];
+  s.path = path;
+  arrange(s, chain.maps[s.source].channels, chain.variant->lanes);
+}
+
 // Seconds of every step with a path for all that may be chosen: the least of some runs.
 std::vector<double> time_path(ew_chain &chain, int path, const std::vector<char> &open, int batch, const ew_host *host, int repeats,
                               const float *input, float *output) {
   std::vector<double> least(chain.steps.size(), 1e30), now(chain.steps.size());
   for (size_t i = 0; i < chain.steps.size(); i++)
-    if (open[i]) chain.steps[i].path = path;
+    if (open[i]) set_path(chain, i, path);
   for (int i = 0; i < repeats; i++) {
     run(chain, input, output, batch, host, nullptr, now.data());
     for (size_t k = 0; k < now.size(); k++) least[k] = std::min(least[k], now[k]);
@@ -124,7 +130,7 @@ void tune(ew_chain &chain, int batch, const ew_host *host, int repeats) {
         if (found[i] < best[i]) best[i] = found[i], path[i] = candidate;
     }
   for (size_t i = 0; i < path.size(); i++)
-    if (open[i]) chain.steps[i].path = path[i], chain.steps[i].tuned = true;
+    if (open[i]) set_path(chain, i, path[i]), chain.steps[i].tuned = true;
 }
 
 }  // namespace
@@ -171,6 +177,17 @@ void ew_chain_shape(const ew_chain *chain, int map, int32_t shape[3]) {
   shape[0] = m.channels, shape[1] = m.height, shape[2] = m.width;
 }
 
+int ew_program_shape(const int32_t *program, int n_ints, int32_t shape[3]) {
+  try {
+    ew_chain chain;
+    ew::read_program(program, n_ints, chain);
+    ew_chain_shape(&chain, static_cast<int>(chain.maps.size()) - 1, shape);
+    return 0;
+  } catch (const std::exception &) {
+    return 1;
+  }
+}
+
 int64_t ew_chain_bytes(const ew_chain *chain) {
   int64_t bytes = 0;
   for (const ew::Step &s : chain->steps) bytes += s.bytes;
@@ -182,8 +199,13 @@ int ew_chain_path(const ew_chain *chain, int step) { return chain->steps[step].p
 int ew_chain_set_path(ew_chain *chain, int step, int path) {
   ew::Step &s = chain->steps[step];
   if (s.kind != EW_CONV || path < EW_DENSE || path > EW_SCATTER) return 1;
-  s.path = path, s.tuned = true;
-  return 0;
+  s.tuned = true;
+  try {
+    ew::set_path(*chain, step, path);
+    return 0;
+  } catch (const std::exception &) {
+    return 1;
+  }
 }
 
 int ew_chain_tune(ew_chain *chain, int batch, const ew_host *host, int repeats) {

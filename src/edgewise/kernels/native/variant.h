@@ -12,7 +12,7 @@ struct Entry {
   int32_t row;
 };
 
-constexpr int kAhead = 8;     // entries past the end that may be read, for prefetching
+constexpr int kAhead = 24;     // entries past the end that may be read, for prefetching
 constexpr int kMostVectors = 2;  // vectors of output channels computed together
 
 // What becomes of sums: bias is in them; then residual, activation, pooling, attention sums.

@@ -24,7 +24,65 @@ inline float total(V value) {
   return sum[0];
 }
 
+// Sums over lanes of several vectors at once: pairs are merged until each lane holds a part of one vector's sum.
+template <int G>
+inline V merge(V a, V b) {
+#ifdef __clang__
+  V both;
+#pragma GCC unroll 16
+  for (int k = 0; k < L; k++) {
+    const int from = k / (2 * G) * 2 * G + k % G;
+    both[k] = k % (2 * G) < G ? a[from] + a[from + G] : b[from] + b[from + G];
+  }
+  return both;
+#else
+  I low, high;
+#pragma GCC unroll 16
+  for (int k = 0; k < L; k++) {
+    const int from = k / (2 * G) * 2 * G + k % G + (k % (2 * G) < G ? 0 : L);
+    low[k] = from;
+    high[k] = from + G;
+  }
+  return __builtin_shuffle(a, b, low) + __builtin_shuffle(a, b, high);
+#endif
+}
+
+template <int N>
+inline void totals(const V (&values)[N], float *to) {
+  if constexpr (N == 8 && L == 16) {
+    const V left = merge<2>(merge<1>(values[0], values[1]), merge<1>(values[2], values[3]));
+    const V right = merge<2>(merge<1>(values[4], values[5]), merge<1>(values[6], values[7]));
+    float halves[L];
+    store(halves, merge<4>(left, right));
+#pragma GCC unroll 8
+    for (int i = 0; i < N; i++) to[i] = halves[i] + halves[i + 8];
+  } else if constexpr (N == 4 && L >= 8) {
+    float parts[L];
+    store(parts, merge<2>(merge<1>(values[0], values[1]), merge<1>(values[2], values[3])));
+#pragma GCC unroll 4
+    for (int i = 0; i < N; i++) {
+      to[i] = parts[i] + parts[i + 4];
+      if constexpr (L == 16) to[i] += parts[i + 8] + parts[i + 12];
+    }
+  } else {
+#pragma GCC unroll 8
+    for (int i = 0; i < N; i++) to[i] = total(values[i]);
+  }
+}
+
 inline V larger(V a, V b) { return (b > a) | (b != b) ? b : a; }  // NaN stays
+
+// Sums over channels of the first N pixels.
+template <int N, int PX, int NZ>
+inline void across(const V (&a)[PX][NZ], float *to) {
+  V all[N];
+#pragma GCC unroll 8
+  for (int i = 0; i < N; i++) {
+    all[i] = a[i][0];
+    if constexpr (NZ == 2) all[i] += a[i][1];
+  }
+  totals<N>(all, to);
+}
 
 template <int PX, int NZ>
 inline void finish(V (&a)[PX][NZ], const Finish &f, int at, V (&sums)[NZ]) {
@@ -50,16 +108,13 @@ inline void finish(V (&a)[PX][NZ], const Finish &f, int at, V (&sums)[NZ]) {
           a[i][z] = larger(larger(a[4 * i][z], a[4 * i + 1][z]), larger(a[4 * i + 2][z], a[4 * i + 3][z]));
       const int first = at / 4;
 #pragma GCC unroll 2
-      for (int i = 0; i < PX / 4; i++) {
-        V all = {};
+      for (int i = 0; i < PX / 4; i++)
 #pragma GCC unroll 2
         for (int z = 0; z < NZ; z++) {
           store(f.out + f.out_at[first + i] + z * L, a[i][z]);
           sums[z] += a[i][z];
-          all += a[i][z];
         }
-        if (f.position_sums) f.position_sums[first + i] = total(all);
-      }
+      if (f.position_sums) across<PX / 4>(a, f.position_sums + first);
     }
     return;
   }
@@ -71,14 +126,7 @@ inline void finish(V (&a)[PX][NZ], const Finish &f, int at, V (&sums)[NZ]) {
       sums[z] += a[i][z];
     }
   }
-  if (f.position_sums) {
-#pragma GCC unroll 8
-    for (int i = 0; i < PX; i++) {
-      V all = a[i][0];
-      if constexpr (NZ == 2) all += a[i][1];
-      f.position_sums[at + i] = total(all);
-    }
-  }
+  if (f.position_sums) across<PX>(a, f.position_sums + at);
 }
 
 template <int PX, int NZ>
