@@ -1,9 +1,13 @@
 """A dynamic network as an ONNX file of standard operators."""
 
+import copy
 from pathlib import Path
 
+import torch
 from torch import nn
 
+from edgewise.deploy.onnx_export import export_onnx as export_module
+from edgewise.dynamic.running.torch_module import active_gates, mask_rest, traced
 from edgewise.ir import NetSpec
 from edgewise.ir.gates import GatePlan
 
@@ -22,4 +26,15 @@ def export_onnx(model: nn.Module, net: NetSpec, plan: GatePlan, path: Path, *, b
         ExportError: An operation cannot be written.
         PlanError: The plan is of another network.
     """
-    raise NotImplementedError
+    gates = active_gates(model, plan)
+    subject: nn.Module = copy.deepcopy(model).eval()
+    if gates:
+        module = traced(subject)
+        mask_rest(module, gates)
+        subject = module.eval()
+    export_module(subject, example_inputs(net, batch), path)
+
+
+def example_inputs(net: NetSpec, batch: int) -> tuple[torch.Tensor, ...]:
+    """Zeros of the network's input shapes with the given batch."""
+    return tuple(torch.zeros(batch, *shape[1:]) for shape in net.input_shapes)

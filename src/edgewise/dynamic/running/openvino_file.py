@@ -1,17 +1,29 @@
 """A dynamic network as OpenVINO IR with this project's operator."""
 
+import tempfile
 from pathlib import Path
+from typing import Any
 
+import torch
 from torch import nn
 
+from edgewise._core.errors import DeviceError, ExportError
+from edgewise._core.files import storage_error, write_atomically
+from edgewise.deploy.onnx_export import check_finite
+from edgewise.deploy.quiet import quietly
+from edgewise.deploy.reasons import one_line
+from edgewise.dynamic.running.onnx_file import example_inputs
+from edgewise.dynamic.running.torch_module import as_torch
 from edgewise.ir import NetSpec
 from edgewise.ir.gates import GatePlan
+from edgewise.kernels import extension_file
 
 
 def export_openvino(model: nn.Module, net: NetSpec, plan: GatePlan, folder: Path, *, batch: int, threads: int) -> Path:
     """Writes ``model.xml`` and ``model.bin`` whose gated parts are one operator of edgewise's extension each.
 
-    A plan that prunes nothing writes the plain network.
+    A plan that prunes nothing writes the plain network. Ways of computing are measured and chosen when the file
+    is loaded, on the machine and for the threads that it is loaded for.
 
     Args:
         model: The network; exported as it computes in eval mode, and left as it was.
@@ -19,7 +31,7 @@ def export_openvino(model: nn.Module, net: NetSpec, plan: GatePlan, folder: Path
         plan: Gates and ratios.
         folder: Where to write; made where it is missing.
         batch: Images of a run.
-        threads: Threads that ways of computing are chosen for.
+        threads: Threads that it will be run with; only checked.
 
     Returns:
         The .xml file.
@@ -29,4 +41,60 @@ def export_openvino(model: nn.Module, net: NetSpec, plan: GatePlan, folder: Path
         DeviceError: OpenVINO or a compiler for its extension is missing.
         PlanError: The plan is of another network.
     """
-    raise NotImplementedError
+    if batch < 1 or threads < 1:
+        raise ExportError(f"`batch` and `threads` of an export must be at least 1, got {batch} and {threads}")
+    check_finite(model)
+    content = _onnx_bytes(as_torch(model, net, plan), example_inputs(net, batch))
+    goal = folder / "model.xml"
+    try:
+        with tempfile.TemporaryDirectory(prefix="edgewise-export-") as made:
+            _convert(content, Path(made))
+            goal.unlink(missing_ok=True)  # an old graph must not stand beside new weights
+            for name in ("model.bin", "model.xml"):
+                write_atomically(folder / name, lambda path, name=name: path.write_bytes((Path(made) / name).read_bytes()) and None)
+    except OSError as error:
+        raise storage_error(goal, error) from error
+    return goal
+
+
+def openvino_with_extension() -> Any:  # noqa: ANN401 - openvino has no types
+    """The process's one core of OpenVINO, which knows this project's operator.
+
+    Raises:
+        DeviceError: OpenVINO, the kernels or a compiler for its extension are missing, or it cannot be loaded.
+    """
+    extension = extension_file()
+    from edgewise.deploy.openvino_core import openvino_core
+
+    core = openvino_core()
+    try:
+        core.add_extension(str(extension))
+    except Exception as error:  # its errors share no base class
+        raise DeviceError(f"OpenVINO cannot load edgewise's operator: {one_line(error)}") from error
+    return core
+
+
+def _onnx_bytes(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> bytes:
+    try:
+        with quietly(), torch.no_grad():
+            program = torch.onnx.export(module, inputs, dynamo=True, external_data=False, optimize=True, verbose=False)
+            assert program is not None
+            content: bytes = program.model_proto.SerializeToString()
+    except Exception as error:  # the exporter raises errors of many packages
+        raise ExportError(f"torch cannot write the dynamic network: {one_line(error)}") from error
+    return content
+
+
+def _convert(content: bytes, folder: Path) -> None:
+    import openvino
+
+    core = openvino_with_extension()
+    file = folder / "model.onnx"
+    file.write_bytes(content)
+    try:
+        with quietly():
+            openvino.save_model(core.read_model(str(file)), folder / "model.xml", compress_to_fp16=False)
+    except OSError:
+        raise
+    except Exception as error:
+        raise ExportError(f"OpenVINO cannot convert the dynamic network: {one_line(error)}") from error
