@@ -76,6 +76,7 @@ def test_runs_compose(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     assert main(["sparsify", str(finished), "--channel-ratios", "0.25", "--no-latency", "--out", str(tmp_path / "again")]) == 0
     again = load_run(tmp_path / "again").loaded
     assert again.gates is not None and again.gates.channel_ratios == (0.25, 0.25) and len(again.plans) == 1
+    assert main(["report", str(finished), str(tmp_path / "again"), "--out", str(tmp_path / "both.html")]) == 0
     capsys.readouterr()
     assert main(["crossbar", str(finished), "--json", str(tmp_path / "chip.json")]) == 0
     assert json.loads((tmp_path / "chip.json").read_text())["ratios"]["channel"] == [0.5, 0.5]
