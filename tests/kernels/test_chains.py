@@ -158,7 +158,7 @@ def test_wrong_arrays_are_refused() -> None:
     program = Program(channels=2, height=1, width=2, steps=(step,))
     with pytest.raises(SpecError, match=r"weights must have the shape \(1, 2, 1, 1\)"):
         CompiledChain(program, [np.zeros((1, 3, 1, 1), np.float32)], [np.zeros(1, np.float32)])
-    with pytest.raises(SpecError, match="the variant must be one of .*portable, got sse9"):
+    with pytest.raises(SpecError, match=r"the variant must be one of .*portable, got sse9"):
         CompiledChain(program, [np.zeros((1, 2, 1, 1), np.float32)], [np.zeros(1, np.float32)], variant="sse9")
 
 
