@@ -123,7 +123,9 @@ class CompiledChain:
 def _check_weights(program: Program, shapes: Sequence[tuple[int, int, int]], weights: Sequence[Array], biases: Sequence[Array]) -> None:
     convolutions = [step for step in program.steps if step.kind == CONV]
     if not len(convolutions) == len(weights) == len(biases):
-        raise SpecError(f"a chain of {len(convolutions)} convolutions needs as many weights and biases, got {len(weights)} and {len(biases)}")
+        raise SpecError(
+            f"a chain of {len(convolutions)} convolutions needs as many weights and biases, got {len(weights)} and {len(biases)}"
+        )
     for step, weight, bias in zip(convolutions, weights, biases, strict=True):
         if not 0 <= step.source < len(shapes):
             raise SpecError(f"a step must read an earlier map, got {step.source}")

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-
 from edgewise._core.errors import DeviceError
 from edgewise._core.folders import cache_folder
 from edgewise.kernels.compiling import EXTENSION, LIBRARY, SOURCES, CompileError, compile_kernels, compile_operator, sources_digest
@@ -136,5 +135,3 @@ def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
         function = getattr(library, name)
         function.restype, function.argtypes = result, arguments
     return library
-
-

@@ -48,6 +48,14 @@ class Step:
     path: int = 0
     before: int = 0
 
+    def __post_init__(self) -> None:
+        """Checks what shapes are worked out from."""
+        if min(*self.kernel, *self.stride, *self.dilation) < 1 or min(self.padding) < 0:
+            raise SpecError(
+                "kernel, stride and dilation of a step must be at least 1 and padding not negative, "
+                f"got {self.kernel}, {self.stride}, {self.dilation} and {self.padding}"
+            )
+
     def ints(self) -> list[int]:
         """The step as the C interface reads it."""
         flat: list[int] = []

@@ -2,12 +2,11 @@
 
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
-from edgewise._core.errors import DeviceError, ExportError
+from edgewise._core.errors import ExportError
 from edgewise._core.files import storage_error, write_atomically
 from edgewise.deploy.onnx_export import check_finite
 from edgewise.deploy.quiet import quietly
@@ -16,7 +15,6 @@ from edgewise.dynamic.running.onnx_file import example_inputs
 from edgewise.dynamic.running.torch_module import as_torch
 from edgewise.ir import NetSpec
 from edgewise.ir.gates import GatePlan
-from edgewise.kernels import extension_file
 
 
 def export_openvino(model: nn.Module, net: NetSpec, plan: GatePlan, folder: Path, *, batch: int, threads: int) -> Path:
@@ -57,23 +55,6 @@ def export_openvino(model: nn.Module, net: NetSpec, plan: GatePlan, folder: Path
     return goal
 
 
-def openvino_with_extension() -> Any:  # noqa: ANN401 - openvino has no types
-    """The process's one core of OpenVINO, which knows this project's operator.
-
-    Raises:
-        DeviceError: OpenVINO, the kernels or a compiler for its extension are missing, or it cannot be loaded.
-    """
-    extension = extension_file()
-    from edgewise.deploy.openvino_core import openvino_core
-
-    core = openvino_core()
-    try:
-        core.add_extension(str(extension))
-    except Exception as error:  # its errors share no base class
-        raise DeviceError(f"OpenVINO cannot load edgewise's operator: {one_line(error)}") from error
-    return core
-
-
 def _onnx_bytes(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> bytes:
     try:
         with quietly(), torch.no_grad():
@@ -88,12 +69,14 @@ def _onnx_bytes(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> bytes:
 def _convert(content: bytes, folder: Path) -> None:
     import openvino
 
-    core = openvino_with_extension()
+    from edgewise.deploy.openvino_core import openvino_core, with_extension
+
+    with_extension()
     file = folder / "model.onnx"
     file.write_bytes(content)
     try:
         with quietly():
-            openvino.save_model(core.read_model(str(file)), folder / "model.xml", compress_to_fp16=False)
+            openvino.save_model(openvino_core().read_model(str(file)), folder / "model.xml", compress_to_fp16=False)
     except OSError:
         raise
     except Exception as error:

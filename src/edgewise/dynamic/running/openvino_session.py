@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from edgewise._core.errors import DeviceError, UsageError
 from edgewise.deploy.reasons import one_line
-from edgewise.dynamic.running.openvino_file import openvino_with_extension
 
 Array = npt.NDArray[np.float32]
 
@@ -32,7 +31,7 @@ class OpenVinoDynamicSession:
             raise UsageError(f"`threads` must be at least 1, got {threads}")
         if not path.is_file():
             raise DeviceError(f"no such model file: {path}")
-        core = openvino_with_extension()
+        core = _core()
         try:
             compiled = core.compile_model(core.read_model(str(path)), "CPU", _configuration(threads))
             self._request: Any = compiled.create_infer_request()
@@ -82,6 +81,15 @@ class OpenVinoDynamicSession:
         if self._request is None:
             raise DeviceError("this session is closed; load the network again")
         self._request.infer(share_outputs=True)
+
+
+def _core() -> Any:  # noqa: ANN401 - openvino has no types
+    try:
+        from edgewise.deploy.openvino_core import openvino_core, with_extension
+    except ImportError as error:
+        raise DeviceError("a dynamic network in OpenVINO needs the package openvino; pip install 'edgewise[openvino]'") from error
+    with_extension()
+    return openvino_core()
 
 
 def _configuration(threads: int) -> dict[str, str | int | bool]:

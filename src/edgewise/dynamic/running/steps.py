@@ -164,7 +164,12 @@ def _is_plain(conv: nn.Conv2d) -> bool:
 
 def _is_pool(node: fx.Node, modules: Mapping[str, nn.Module]) -> bool:
     pool = _module(node, modules)
-    return isinstance(pool, nn.MaxPool2d) and not pool.ceil_mode and not pool.return_indices and _sizes(pool) == ((2, 2), (2, 2), (0, 0), (1, 1))
+    return (
+        isinstance(pool, nn.MaxPool2d)
+        and not pool.ceil_mode
+        and not pool.return_indices
+        and _sizes(pool) == ((2, 2), (2, 2), (0, 0), (1, 1))
+    )
 
 
 def _sizes(pool: nn.MaxPool2d) -> tuple[tuple[int, int], ...]:

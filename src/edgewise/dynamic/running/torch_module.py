@@ -96,7 +96,9 @@ def active_gates(model: nn.Module, plan: GatePlan) -> dict[str, Gate]:
         conv = modules.get(name)
         if not isinstance(conv, nn.Conv2d) or conv.in_channels != gate.channels:
             found = f"{conv.in_channels} channels" if isinstance(conv, nn.Conv2d) else "none"
-            raise PlanError(f"the plan gates a convolution {name!r} of {gate.channels} channels, the network has {found}; was it made for another?")
+            raise PlanError(
+                f"the plan gates a convolution {name!r} of {gate.channels} channels, the network has {found}; was it made for another?"
+            )
     return gates
 
 
