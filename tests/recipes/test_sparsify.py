@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from edgewise._core.errors import DataError, DeviceError, PlanError, RunError, UsageError
+from edgewise._core.errors import DataError, DeviceError, PlanError, RunError, TargetError, UsageError
 from edgewise._core.files import sha256_of
 from edgewise._core.progress import SilentProgress
 from edgewise._core.units import parse_latency
@@ -147,6 +147,15 @@ def test_ratios_are_chosen_for_macs(tmp_path: Path) -> None:
     assert value["chosen"]["target"] == "0.8x MACs" and value["chosen"]["sensitivity"]["images"] == 64
     assert len(value["chosen"]["sensitivity"]["points"]) == 2 * 2 * 5
     assert "Sensitivity of the blocks" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_a_share_of_macs_out_of_reach_says_the_least(tmp_path: Path) -> None:
+    ratios = RatioRequest(macs_at_most=0.3, images=16)
+    with pytest.raises(
+        TargetError, match=r"--macs-at-most 0.3x is out of reach: 0\.\d+x is the least that gates can leave; ask for more, or"
+    ):
+        run_sparsify(request(tmp_path / "run", ratios=ratios))
+    assert not (tmp_path / "run").exists()
 
 
 def _side_by_side(request: SparsifyRequest, _: object, networks: Sequence[GatedNetwork], **__: object) -> SideBySide:

@@ -41,7 +41,8 @@ class TimingJob:
     def piece(self) -> str:
         """What the sample is stored under in the database."""
         gates = self.loaded.gates
-        name = self.loaded.source.label if gates is None else f"{self.loaded.source.label} {piece_key(gates.to_json())}"
+        digest = "" if gates is None else hashlib.sha256(piece_key(gates.to_json()).encode()).hexdigest()[:16]
+        name = f"{self.loaded.source.label} gated {digest}" if digest else self.loaded.source.label
         return network_piece(self.loaded.model, *self.loaded.input_shapes, name=name)
 
 

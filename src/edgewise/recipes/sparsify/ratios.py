@@ -99,6 +99,12 @@ def choose_for_macs(request: RatioRequest, net: NetSpec, plan: GatePlan, sensiti
     assert request.macs_at_most is not None
     blocks, total = macs_by_block(net, plan), count_macs(net, plan).macs
     limit = request.macs_at_most * total - (total - sum(blocks))
+    least = 1 - count_macs(net, plan.with_ratios([GRID[-1]] * plan.n_blocks, [GRID[-1]] * plan.n_blocks)).reduction
+    if request.macs_at_most < least:
+        remedy = "ask for more" if request.block_outputs else "ask for more, or add --block-outputs"
+        raise TargetError(
+            f"--macs-at-most {request.macs_at_most:g}x is out of reach: {least:.3f}x is the least that gates can leave; {remedy}"
+        )
     choice = choose_ratios(plan, sensitivity, lambda block, c, s: blocks[block] * (1 - c) * (1 - s), limit=limit, ratios=GRID)
     return Chosen(
         plan=choice.plan,
