@@ -5,11 +5,23 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from cost.chip.networks import net
 from edgewise._core.errors import PlanError, UsageError
-from edgewise.dynamic import GateRules, channel_attention, gate_masks, gated, place_gates, record_masks, spatial_attention, top_k_mask
+from edgewise.dynamic import (
+    GatedNetwork,
+    GateRules,
+    channel_attention,
+    gate_masks,
+    gated,
+    place_gates,
+    record_masks,
+    spatial_attention,
+    top_k_mask,
+)
 from edgewise.ir.gates import Gate, GatePlan, kept_count
+from edgewise.recipes.runs import load_model
 
 
 def _gate(channels: float, positions: float, *, n: int = 6, side: int = 4) -> Gate:
@@ -46,6 +58,15 @@ def test_both_masks_come_from_the_map_as_it_is() -> None:
     assert torch.equal(positions.flatten(1), top_k_mask(spatial_attention(maps).flatten(1), 12))
 
 
+def test_channels_may_be_ranked_on_what_positions_left() -> None:
+    # Means of the channels: 2.75 and 2.6; of the positions: 2.85 and 2.5. Without the second position: 0.25 and 2.6.
+    maps = torch.tensor([[[[0.5, 5.0]], [[5.2, 0.0]]]])
+    gate = Gate(consumer="2", producer="0", block=0, channels=2, hw=(1, 2), channel_ratio=0.5, spatial_ratio=0.5)
+    channels, positions = gate_masks(maps, gate)
+    assert channels.tolist() == [[True, False]] and positions.tolist() == [[[True, False]]]
+    assert gate_masks(maps, gate, GateRules(sequential=True))[0].tolist() == [[False, True]]
+
+
 def test_groups_and_blocks_are_kept_whole() -> None:
     maps = torch.rand(2, 6, 4, 4, generator=torch.Generator().manual_seed(0))
     channels, positions = gate_masks(maps, _gate(0.5, 0.5), GateRules(channel_group=4, spatial_block=2))
@@ -57,6 +78,38 @@ def test_vgg16_has_twelve_gates_and_resnet56_one_a_block() -> None:
     vgg, resnet = (place_gates(net(name), channel_ratios=(0.5,)) for name in ("vgg16", "resnet56"))
     assert len(vgg.gates) == 12 and vgg.n_blocks == 5 and [gate.block for gate in vgg.gates] == [0, 0, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4]
     assert len(resnet.gates) == 27 and all(gate.consumer.endswith("conv2") for gate in resnet.gates)
+
+
+def test_block_outputs_are_gated_where_asked_for_and_the_shortcut_stays_whole() -> None:
+    spec = net("resnet20")
+    plan = place_gates(spec, channel_ratios=(0.5,), block_outputs=True)
+    assert len(plan.gates) == 18 and plan.gates[0].producer == "conv1" and plan.gates[2].producer.endswith("add")
+    assert len(place_gates(spec).gates) == 9
+    model = GatedNetwork(load_model("resnet20").model, plan).eval()
+    seen: dict[str, torch.Tensor] = {}
+    for name in ("layer1.1", "layer1.1.conv1"):
+        # Registered behind the gate's own hook, so that it sees what the convolution reads.
+        model.network.get_submodule(name).register_forward_pre_hook(lambda _module, inputs, name=name: seen.update({name: inputs[0]}))
+    with torch.no_grad():
+        model(torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)))
+    read = seen["layer1.1.conv1"].abs().sum((2, 3)) > 0
+    assert bool((read.sum(1) <= 8).all()) and int((seen["layer1.1"].abs().sum((2, 3)) > 0).sum()) > int(read.sum())
+
+
+def test_grouped_convolutions_read_whole_maps() -> None:
+    spec = net("mobilenet-v2")
+    gates = place_gates(spec, channel_ratios=(0.5,)).gates
+    assert gates and all(spec.layer(gate.consumer).groups == 1 for gate in gates)
+
+
+def test_masks_alone_save_no_work() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 6, 3, padding=1), nn.ReLU(), nn.Conv2d(6, 4, 3, padding=1)).eval()
+    plan, images, counts = GatePlan(gates=(_gate(0.5, 0.5),), n_blocks=1), torch.rand(1, 3, 4, 4), []
+    for network in (model, GatedNetwork(model, plan)):
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            network(images)
+        counts.append(counter.get_total_flops())
+    assert counts[0] == counts[1] > 0
 
 
 def test_wrong_ratios_are_refused() -> None:

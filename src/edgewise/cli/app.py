@@ -11,12 +11,12 @@ from edgewise.cli import options as opt
 from edgewise.cli import render
 from edgewise.cli.output import check_destination, show
 from edgewise.cli.progress import watch
+from edgewise.cli.sparsify import sparsify
 from edgewise.recipes.crossbar_request import AnalogRequest, CrossbarRequest, LayoutRequest, PruningRequest
 from edgewise.recipes.requests import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     BenchRequest,
-    DataRequest,
     DemoRequest,
     DeviceRequest,
     ExportRequest,
@@ -44,6 +44,9 @@ def _show_version(wanted: bool) -> bool:
         typer.echo(f"edgewise {edgewise.__version__}")
         raise typer.Exit
     return wanted
+
+
+app.command()(sparsify)
 
 
 @app.callback()
@@ -176,7 +179,7 @@ def fit(
         importance=importance,
         params_at_least=_share(params_at_least, flag="--params-at-least"),
         macs_at_most=_share(macs_at_most, flag="--macs-at-most"),
-        data=_data(data, epochs=epochs, mean=mean, std=std, seed=seed),
+        data=opt.data_request(data, epochs=epochs, mean=mean, std=std, seed=seed),
         distill=distill,
         seed=seed,
         out=out,
@@ -390,7 +393,7 @@ def crossbar(
             images=images,
             noise_aware=noise_aware,
         ),
-        data=_data(data, epochs=0.0, mean=mean, std=std, seed=seed),
+        data=opt.data_request(data, epochs=0.0, mean=mean, std=std, seed=seed),
         seed=seed,
         out=out,
         neurosim=neurosim,
@@ -490,9 +493,3 @@ def calibrate(
 
 def _share(text: str | None, *, flag: str) -> float | None:
     return None if text is None else parse_ratio(text, flag=flag)
-
-
-def _data(data: str | None, *, epochs: float, mean: str, std: str, seed: int) -> DataRequest | None:
-    if data is None:
-        return None
-    return DataRequest(data=data, epochs=epochs, mean=opt.numbers(mean, flag="--mean"), std=opt.numbers(std, flag="--std"), seed=seed)

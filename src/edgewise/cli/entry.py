@@ -83,8 +83,8 @@ def how_to_go_on(words: Sequence[str]) -> str:
     """
     if "--resume" in words:
         return "run the same command again to go on"
-    # A fit or a search without a run folder has nothing to go on with; the demo always has one.
-    if words[:1] == ["demo"] or (words[:1] in (["fit"], ["search"]) and "--out" in words):
+    # What has no run folder has nothing to go on with; the demo always has one.
+    if words[:1] == ["demo"] or (words[:1] in (["fit"], ["search"], ["sparsify"]) and "--out" in words):
         return "run the same command with --resume to go on"
     return "run the same command again: what was measured is kept"
 

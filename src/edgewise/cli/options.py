@@ -7,6 +7,7 @@ from typing import Annotated, TypeAlias
 import typer
 
 from edgewise._core.errors import UsageError
+from edgewise.recipes.requests import DataRequest
 
 # A comma ends a device where the name of another follows: commands behind `exec:` may hold commas.
 _BETWEEN_DEVICES = re.compile(r",(?=\s*(?:exec:|lut:|gpu:|portable:|[A-Za-z][A-Za-z0-9-]*\s*(?:,|$)))")
@@ -138,3 +139,10 @@ def devices(text: str) -> list[str]:
         ['torch-cpu', 'exec:time.sh --cores 0,1']
     """
     return [name.strip() for name in _BETWEEN_DEVICES.split(text)]
+
+
+def data_request(data: str | None, *, epochs: float, mean: str, std: str, seed: int) -> DataRequest | None:
+    """The data asked for by the options that commands share; none without ``--data``."""
+    if data is None:
+        return None
+    return DataRequest(data=data, epochs=epochs, mean=numbers(mean, flag="--mean"), std=numbers(std, flag="--std"), seed=seed)

@@ -76,7 +76,7 @@ def bench(value: Value) -> object:
     from edgewise.report import from_json
     from edgewise.report.terminal import bench_table
 
-    table = bench_table(from_json(value).rows)
+    table = bench_table(from_json({**value, "rows": [*value["rows"], *value.get("dense", [])]}).rows)
     return Group(table, "", _why(value["why"])) if value.get("why") else table
 
 

@@ -1,8 +1,13 @@
 """The one OpenVINO core of this process."""
 
 from functools import cache
+from pathlib import Path
 
 import openvino
+
+from edgewise._core.errors import DeviceError
+from edgewise.deploy.reasons import one_line
+from edgewise.kernels import extension_file
 
 
 @cache
@@ -17,3 +22,25 @@ def openvino_core() -> openvino.Core:
         RuntimeError: OpenVINO cannot start, for instance without its plug-ins' list.
     """
     return openvino.Core()
+
+
+def with_extension() -> None:
+    """Teaches the core this project's operator, once.
+
+    Raises:
+        DeviceError: The kernels or a compiler for the operator are missing, or OpenVINO cannot load it.
+    """
+    _add(str(extension_file()))
+
+
+def needs_extension(path: Path) -> bool:
+    """Whether an OpenVINO IR holds this project's operator."""
+    return path.suffix.lower() == ".xml" and b'version="edgewise"' in path.read_bytes()
+
+
+@cache
+def _add(library: str) -> None:
+    try:
+        openvino_core().add_extension(library)
+    except Exception as error:  # its errors share no base class
+        raise DeviceError(f"OpenVINO cannot load edgewise's operator: {one_line(error)}") from error

@@ -15,8 +15,13 @@ from torch.nn import functional as F
 from edgewise._core.errors import UsageError, unknown_name
 from edgewise.ir.gates import Gate, kept_count
 
-RANKINGS = ("attention", "random", "lowest")
-"""What is kept: the largest attention, drawn entries, or the smallest attention (for comparison)."""
+RANKINGS = ("attention", "random", "lowest", "static", "oracle")
+"""What is kept: the largest attention; and, for comparison, drawn entries, the smallest attention, the channels
+whose filters weigh most whatever the input (L1, static), or what changes the reader's output most (oracle)."""
+
+
+Scores = tuple[Float[Tensor, "b c"], Float[Tensor, "b h w"]]
+"""What channels and positions are ranked by."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,11 +32,14 @@ class GateRules:
         ranking: See :data:`RANKINGS`.
         channel_group: Neighbouring channels kept or pruned together, by the mean of their attention; at least 1.
         spatial_block: Side of the square blocks of positions kept or pruned together; at least 1.
+        sequential: Rank channels on the map whose positions are pruned already, as the tutorial's notation may be read;
+            by default both from the map as it comes.
     """
 
     ranking: str = "attention"
     channel_group: int = 1
     spatial_block: int = 1
+    sequential: bool = False
 
     def __post_init__(self) -> None:
         """Checks the name and the sizes."""
@@ -44,13 +52,13 @@ class GateRules:
 
 
 def channel_attention(maps: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c"]:
-    """Mean of each channel over all positions."""
-    return maps.mean((2, 3))
+    """Mean of each channel over all positions, in at least single precision: rounding to bf16 would make ties."""
+    return maps.mean((2, 3), dtype=_precise(maps))
 
 
 def spatial_attention(maps: Float[Tensor, "b c h w"]) -> Float[Tensor, "b h w"]:
-    """Mean of each position over all channels."""
-    return maps.mean(1)
+    """Mean of each position over all channels, in at least single precision."""
+    return maps.mean(1, dtype=_precise(maps))
 
 
 def top_k_mask(scores: Float[Tensor, "b n"], kept: int) -> Bool[Tensor, "b n"]:
@@ -72,7 +80,12 @@ def top_k_mask(scores: Float[Tensor, "b n"], kept: int) -> Bool[Tensor, "b n"]:
 
 
 def gate_masks(
-    maps: Float[Tensor, "b c h w"], gate: Gate, rules: GateRules | None = None, *, generator: torch.Generator | None = None
+    maps: Float[Tensor, "b c h w"],
+    gate: Gate,
+    rules: GateRules | None = None,
+    *,
+    generator: torch.Generator | None = None,
+    scores: Scores | None = None,
 ) -> tuple[Bool[Tensor, "b c"], Bool[Tensor, "b h w"]]:
     """What a gate keeps of each map: channels, and positions; both from the map as it comes.
 
@@ -81,22 +94,28 @@ def gate_masks(
         gate: The ratios.
         rules: How masks are chosen; attention, one by one, by default.
         generator: Where a ``random`` ranking draws from.
+        scores: What to rank by in place of the attention, for channels (b, c) and positions (b, h, w).
 
     Returns:
         The channel mask and the position mask; with ratio 0 everything is kept.
     """
     rules = rules or GateRules()
     with torch.no_grad():
-        channels = _channel_mask(maps, gate.channel_ratio, rules, generator)
-        positions = _position_mask(maps, gate.spatial_ratio, rules, generator)
+        positions = _position_mask(maps, gate.spatial_ratio, rules, generator, scores)
+        ranked = maps * positions[:, None] if rules.sequential else maps
+        channels = _channel_mask(ranked, gate.channel_ratio, rules, generator, scores)
     return channels, positions
 
 
-def _channel_mask(maps: Tensor, ratio: float, rules: GateRules, generator: torch.Generator | None) -> Tensor:
+def _precise(maps: Tensor) -> torch.dtype:
+    return torch.float64 if maps.dtype == torch.float64 else torch.float32
+
+
+def _channel_mask(maps: Tensor, ratio: float, rules: GateRules, generator: torch.Generator | None, given: Scores | None) -> Tensor:
     n_images, n_channels = maps.shape[:2]
     if ratio == 0:
         return torch.ones(n_images, n_channels, dtype=torch.bool, device=maps.device)
-    scores = channel_attention(maps)
+    scores = channel_attention(maps) if given is None else given[0]
     group = rules.channel_group
     if group > 1:
         missing = -n_channels % group
@@ -107,11 +126,11 @@ def _channel_mask(maps: Tensor, ratio: float, rules: GateRules, generator: torch
     return kept.repeat_interleave(group, dim=1)[:, :n_channels]
 
 
-def _position_mask(maps: Tensor, ratio: float, rules: GateRules, generator: torch.Generator | None) -> Tensor:
+def _position_mask(maps: Tensor, ratio: float, rules: GateRules, generator: torch.Generator | None, given: Scores | None) -> Tensor:
     n_images, _, height, width = maps.shape
     if ratio == 0:
         return torch.ones(n_images, height, width, dtype=torch.bool, device=maps.device)
-    scores, block = spatial_attention(maps), rules.spatial_block
+    scores, block = spatial_attention(maps) if given is None else given[1], rules.spatial_block
     if block > 1:
         scores = F.avg_pool2d(scores[:, None], block, ceil_mode=True, count_include_pad=False)[:, 0]
     rows, columns = math.ceil(height / block), math.ceil(width / block)

@@ -13,6 +13,7 @@ from edgewise._core.errors import PlanError
 from edgewise._core.progress import Progress, SilentProgress
 from edgewise.cost.chip.masks import LayerMask
 from edgewise.dynamic.attention import GateRules, gate_masks
+from edgewise.dynamic.rankings import oracle_scores, static_channels
 from edgewise.ir.gates import Gate, GatePlan
 
 Watch = Callable[[Gate, Bool[Tensor, "b c"], Bool[Tensor, "b h w"]], None]
@@ -45,16 +46,16 @@ def gated(
     Raises:
         PlanError: The network has no module of a consumer's name.
     """
-    modules = dict(model.named_modules())
-    missing = [gate.consumer for gate in plan.gates if gate.consumer not in modules]
-    if missing:
-        raise PlanError(f"the network has no module {missing[0]!r} to gate; was the plan made for another network?")
+    rules = rules or GateRules()
+    modules = consumers_of(model, plan)
+    if rules.ranking == "static" and fixed is None:
+        fixed = static_channels(model, plan)
     generator = torch.Generator().manual_seed(seed)
     hooks = []
     for gate in plan.gates:
         if gate.channel_ratio == 0 and gate.spatial_ratio == 0:
             continue
-        hook = _pruner(gate, rules or GateRules(), None if fixed is None else fixed.get(gate.consumer), watch, generator)
+        hook = _pruner(gate, rules, None if fixed is None else fixed.get(gate.consumer), watch, generator)
         hooks.append(modules[gate.consumer].register_forward_pre_hook(hook))
     try:
         yield model
@@ -108,16 +109,39 @@ def record_masks(
     }
 
 
+def consumers_of(model: nn.Module, plan: GatePlan) -> dict[str, nn.Module]:
+    """The modules whose inputs the plan prunes, by name.
+
+    Raises:
+        PlanError: The network has no module of a consumer's name.
+    """
+    modules = dict(model.named_modules())
+    missing = [gate.consumer for gate in plan.gates if gate.consumer not in modules]
+    if missing:
+        raise PlanError(f"the network has no module {missing[0]!r} to gate; was the plan made for another network?")
+    return {gate.consumer: modules[gate.consumer] for gate in plan.gates}
+
+
+def apply_masks(maps: Tensor, gate: Gate, channels: Tensor, positions: Tensor) -> Tensor:
+    """The map with what is not kept set to zero; a ratio of 0 multiplies nothing."""
+    if gate.spatial_ratio:
+        maps = maps * positions[:, None]
+    return maps * channels[:, :, None, None] if gate.channel_ratio else maps
+
+
 def _pruner(
     gate: Gate, rules: GateRules, fixed: Tensor | None, watch: Watch | None, generator: torch.Generator
 ) -> Callable[[nn.Module, tuple[Any, ...]], tuple[Any, ...]]:
-    def prune(_module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    def prune(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
         maps = inputs[0]
-        channels, positions = gate_masks(maps, gate, rules, generator=generator)
+        scores = None
+        if rules.ranking == "oracle" and isinstance(module, nn.Conv2d):
+            scores = oracle_scores(maps, module, positions=gate.spatial_ratio > 0)
+        channels, positions = gate_masks(maps, gate, rules, generator=generator, scores=scores)
         if fixed is not None:
             channels = fixed.to(maps.device).expand(len(maps), -1)
         if watch is not None:
             watch(gate, channels, positions)
-        return (maps * channels[:, :, None, None] * positions[:, None], *inputs[1:])
+        return (apply_masks(maps, gate, channels, positions), *inputs[1:])
 
     return prune

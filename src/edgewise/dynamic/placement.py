@@ -8,34 +8,46 @@ from edgewise.ir.gates import Gate, GatePlan, check_ratios
 
 _ACTIVATIONS = frozenset({"relu", "relu6", "hardswish", "silu", "gelu", "leaky_relu", "prelu", "hardtanh"})
 _PASSED = _ACTIVATIONS | {"batch_norm", "max_pool2d", "avg_pool2d", "dropout", "identity"}
+_CONV = frozenset({"conv2d"})
+_CONV_OR_SUM = frozenset({"conv2d", "add"})
 _TO_HEAD = _PASSED | {"flatten", "view", "adaptive_avg_pool2d", "mean"}
 
 
-def place_gates(net: NetSpec, *, channel_ratios: Sequence[float] = (), spatial_ratios: Sequence[float] = ()) -> GatePlan:
+def place_gates(
+    net: NetSpec, *, channel_ratios: Sequence[float] = (), spatial_ratios: Sequence[float] = (), block_outputs: bool = False
+) -> GatePlan:
     """The gates of a network: every map that one convolution writes and one other reads.
 
     Gates stand behind norm, activation and pooling, on the map as its reader sees it. A map that a sum or
-    several layers read is not gated, nor is the network's input, nor a map without an activation. Blocks are
-    numbered by the resolution at which maps are written.
+    several layers read is not gated, nor is the network's input, nor a map without an activation, nor one that
+    a grouped convolution reads. Blocks are numbered by the resolution at which maps are written.
 
     Args:
         net: The network.
         channel_ratios: Pruned share of channels, one for all blocks or one for each; empty for 0.
         spatial_ratios: The same for positions.
+        block_outputs: Gate also what convolutions read of sums and of maps with several readers. Only that
+            reader's input is pruned: the shortcut carries the whole sum on.
 
     Raises:
         SpecError: No map can be gated, and a ratio is not 0.
         PlanError: The number of ratios is not that of the blocks, or one is outside [0, 1).
     """
-    readers = _readers(net)
-    found = [(layer, producer) for layer in net.layers if layer.op == "conv2d" and (producer := _producer(net, layer, readers, _PASSED))]
+    readers = dict.fromkeys(_readers(net), 1) if block_outputs else _readers(net)
+    origins = _CONV_OR_SUM if block_outputs else _CONV
+    found = [
+        (layer, producer)
+        for layer in net.layers
+        if layer.op == "conv2d" and layer.groups == 1 and (producer := _producer(net, layer, readers, passed=_PASSED, origins=origins))
+    ]
     if not found:
         if any((*channel_ratios, *spatial_ratios)):
             raise SpecError(f"{net.name} has nothing to gate: no map is written by one convolution and read by one other alone")
         return GatePlan(gates=())
     sizes = list(dict.fromkeys(producer.out_hw for _, producer in found))
-    channels = check_ratios("--channel-ratios", channel_ratios, n_blocks=len(sizes))
-    spatial = check_ratios("--spatial-ratios", spatial_ratios, n_blocks=len(sizes))
+    labels = [_label(found, size) for size in sizes]
+    channels = check_ratios("--channel-ratios", channel_ratios, n_blocks=len(sizes), labels=labels)
+    spatial = check_ratios("--spatial-ratios", spatial_ratios, n_blocks=len(sizes), labels=labels)
     gates = tuple(
         Gate(
             consumer=layer.name,
@@ -51,7 +63,7 @@ def place_gates(net: NetSpec, *, channel_ratios: Sequence[float] = (), spatial_r
     heads = tuple(
         (layer.name, producer.name, sizes.index(producer.out_hw))
         for layer in net.layers
-        if layer.op == "linear" and (producer := _producer(net, layer, readers, _TO_HEAD)) and producer.out_hw in sizes
+        if layer.op == "linear" and (producer := _producer(net, layer, _readers(net), passed=_TO_HEAD)) and producer.out_hw in sizes
     )
     return GatePlan(gates=gates, heads=heads, n_blocks=len(sizes))
 
@@ -64,13 +76,20 @@ def _readers(net: NetSpec) -> dict[str, int]:
     return counts
 
 
-def _producer(net: NetSpec, layer: LayerSpec, readers: dict[str, int], passed: frozenset[str]) -> LayerSpec | None:
-    """The convolution whose map a layer reads through operations on each channel, if nobody else reads it."""
+def _label(found: Sequence[tuple[LayerSpec, LayerSpec]], size: tuple[int, ...]) -> str:
+    consumers = [layer.name for layer, producer in found if producer.out_hw == size]
+    return f"{'x'.join(map(str, size))} read by {consumers[0]}{f' to {consumers[-1]}' if len(consumers) > 1 else ''}"
+
+
+def _producer(
+    net: NetSpec, layer: LayerSpec, readers: dict[str, int], *, passed: frozenset[str], origins: frozenset[str] = _CONV
+) -> LayerSpec | None:
+    """The layer whose map a layer reads through operations on each channel, if nobody else reads it."""
     activated = False
     name = layer.inputs[0]
     while readers[name] == 1:
         before = net.layer(name)
-        if before.op == "conv2d":
+        if before.op in origins:
             return before if activated else None
         if before.op not in passed or len(before.inputs) != 1:
             return None

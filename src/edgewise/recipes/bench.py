@@ -1,13 +1,15 @@
 """``edgewise bench``: networks on devices, everything interleaved in one run."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from edgewise._core.progress import Progress, SilentProgress
+from edgewise.dynamic.accounting import count_macs
 from edgewise.ir import NetSpec
 from edgewise.measure.database import LatencyDatabase
 from edgewise.measure.runtimes import open_runtime
 from edgewise.measure.sampling import Sample
+from edgewise.recipes.records import LoadedModel
 from edgewise.recipes.requests import BenchRequest, DeviceRequest
 from edgewise.recipes.runs import load_request
 from edgewise.recipes.timing import TimingJob, runtime_settings, time_together
@@ -29,7 +31,7 @@ class BenchRow:
         q3_s: Third quartile.
         repeats: How many there were.
         noisy: The sample is not to be trusted within a few per cent.
-        macs: Multiply-accumulates for one input.
+        macs: Multiply-accumulates for one input; of a gated network those executed.
         params: Learnt parameters.
     """
 
@@ -54,16 +56,19 @@ class BenchResult:
         rows: In the order models x devices.
         settings: Threads, batch and precision of all rows.
         why: Layer by layer, the second model against the first on the first device; empty where not asked for.
+        dense: Of each run that prunes its maps while it runs, the same network without gates; in the order runs x devices.
     """
 
     rows: tuple[BenchRow, ...]
     settings: DeviceRequest
     why: tuple[WhyRow, ...] = ()
+    dense: tuple[BenchRow, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The result as JSON values."""
         settings = {"threads": self.settings.threads, "batch": self.settings.batch, "precision": self.settings.precision}
         value: dict[str, Any] = {"rows": [asdict(row) for row in self.rows], "settings": settings}
+        value |= {"dense": [asdict(row) for row in self.dense]} if self.dense else {}
         return value | {"why": [row.to_json() for row in self.why]} if self.why else value
 
 
@@ -75,25 +80,35 @@ def run_bench(request: BenchRequest, *, progress: Progress | None = None) -> Ben
         progress: Is told how far it is.
 
     Returns:
-        Rows in the order models x devices.
+        Rows in the order models x devices; runs that prune their maps are measured beside their dense selves.
 
     Raises:
         EdgewiseError: A model cannot be loaded or traced, or a device refuses it.
     """
     watcher = progress or SilentProgress()
     runtimes = [open_runtime(runtime_settings(device)) for device in request.devices]
-    models = [load_request(model) for model in request.models]
-    nets = [trace(model.model, model.inputs(), name=model.name).net for model in models]
+    models = [load_request(model, gates=not request.why) for model in request.models]
+    n_asked = len(models)
+    models += [replace(model.without_gates(), name=f"{model.name}, dense") for model in models if model.gates is not None]
+    nets = [_net(model) for model in models]
     jobs = [TimingJob(loaded=model, runtime=runtime) for model in models for runtime in runtimes]
     with LatencyDatabase(request.devices[0].db, progress=watcher) as database:
         samples = time_together(jobs, database=database, progress=watcher)
         why = explain(nets[0], nets[1], runtime=runtimes[0], database=database, progress=watcher) if request.why else ()
     per_job = [net for net in nets for _ in runtimes]
     rows = tuple(_row(job, sample, net) for job, sample, net in zip(jobs, samples, per_job, strict=True))
-    return BenchResult(rows=rows, settings=request.devices[0], why=why)
+    n_rows = n_asked * len(runtimes)
+    return BenchResult(rows=rows[:n_rows], settings=request.devices[0], why=why, dense=rows[n_rows:])
+
+
+def _net(model: LoadedModel) -> NetSpec:
+    dense = model.without_gates()
+    return trace(dense.model, dense.inputs(), name=model.name).net
 
 
 def _row(job: TimingJob, sample: Sample, net: NetSpec) -> BenchRow:
+    gates = job.loaded.gates
+    count = None if gates is None else count_macs(net, gates)
     return BenchRow(
         model=job.loaded.name,
         device=job.runtime.settings.device,
@@ -104,6 +119,6 @@ def _row(job: TimingJob, sample: Sample, net: NetSpec) -> BenchRow:
         q3_s=sample.q3_s,
         repeats=sample.n,
         noisy=sample.noisy,
-        macs=net.macs,
+        macs=net.macs if count is None else net.macs - count.macs + count.macs_executed,
         params=net.params,
     )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from edgewise._core.errors import UsageError
 from edgewise._core.files import write_json, write_text
 from edgewise._core.progress import Progress, SilentProgress
 from edgewise.cost.chip.mapping import MappingRules
@@ -67,9 +68,10 @@ def run_crossbar(request: CrossbarRequest, *, progress: Progress | None = None) 
     settings = settings_of(request)
     if request.out is not None:
         prepare_folder(request.out, resume=False)
-    loaded = load_request(request.model)
+    given = load_request(request.model, gates=True)
+    loaded = given.without_gates()
     net = trace(loaded.model, loaded.inputs(), name=loaded.name, verify=False).net
-    plan = plan_of(net, request)
+    plan = plan_of(net, request, given.gates)
     data = None if request.data is None else _opened(request, watcher)
     rules = gate_rules(request, plan, chip, net)
     masks = masks_of(request, loaded, plan, rules=rules, data=data, progress=watcher)
@@ -107,10 +109,18 @@ def settings_of(request: CrossbarRequest) -> ChipSettings:
     )
 
 
-def plan_of(net: NetSpec, request: CrossbarRequest) -> GatePlan:
-    """The gates, at the ratios given or drawn."""
+def plan_of(net: NetSpec, request: CrossbarRequest, own: GatePlan | None = None) -> GatePlan:
+    """The gates, at the ratios given or drawn; without those the gates that the network was trained with.
+
+    Raises:
+        UsageError: The network has gates of its own, and ratios are given too.
+    """
     drawn = request.pruning.drawn()
     channels, spatial = request.pruning.channel_ratios, request.pruning.spatial_ratios
+    if own is not None:
+        if channels or spatial or (drawn is not None and not math.isnan(drawn[0])):
+            raise UsageError(f"{net.name} brings the ratios that it was trained with; leave out ratios and --masks random:R")
+        return own
     if drawn is not None and not math.isnan(drawn[0]):
         channels = (drawn[0],) if drawn[1] in ("channels", "both") else ()
         spatial = (drawn[0],) if drawn[1] in ("positions", "both") else ()

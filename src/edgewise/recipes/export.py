@@ -82,11 +82,11 @@ def run_export(request: ExportRequest, *, progress: Progress | None = None) -> E
     watcher = progress or SilentProgress()
     runtime = open_runtime(runtime_settings(replace(request.device, device=_RUNTIMES[request.format])))
     path = _checked_path(request)
-    loaded = load_request(request.model)
+    loaded = load_request(request.model, gates=True)
     path = path or Path(_file_name(loaded, _SUFFIXES[request.format]))
     watcher.start(f"writing {path}", 0)
     _write(loaded, path, request)
-    parity = check_parity(loaded.model, path, loaded.inputs(batch=request.device.batch))
+    parity = _parity(loaded, path, request)
     job = TimingJob(loaded=loaded, runtime=runtime, file=path)
     with LatencyDatabase(request.device.db, progress=watcher) as database:
         (sample,) = time_together([job], database=database, progress=watcher)
@@ -115,7 +115,21 @@ def _file_name(loaded: LoadedModel, suffix: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-") + suffix
 
 
+def _parity(loaded: LoadedModel, path: Path, request: ExportRequest) -> Parity:
+    inputs = loaded.inputs(batch=request.device.batch)
+    if loaded.gates is None or request.format == "onnx":
+        return check_parity(loaded.model, path, inputs)
+    from edgewise.recipes.dynamic_files import check_dynamic_parity
+
+    return check_dynamic_parity(loaded.model, path, inputs[0], threads=request.device.threads)
+
+
 def _write(loaded: LoadedModel, path: Path, request: ExportRequest) -> None:
+    if loaded.gates is not None:
+        from edgewise.recipes.dynamic_files import write_dynamic
+
+        write_dynamic(loaded, path, request)
+        return
     inputs = loaded.inputs(batch=request.device.batch)
     if request.format == "onnx":
         export_onnx(loaded.model, inputs, path)

@@ -79,7 +79,7 @@ def inspect_model(request: ModelRequest) -> InspectResult:
     Raises:
         EdgewiseError: The model cannot be loaded or traced; the text says why.
     """
-    loaded = load_request(request)
+    loaded = load_request(request, gates=True).without_gates()
     return inspect_net(trace(loaded.model, loaded.inputs(), name=loaded.name).net)
 
 

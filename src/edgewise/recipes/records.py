@@ -5,9 +5,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from edgewise.dynamic.network import GatedNetwork
 from edgewise.ir import ArchPlan, WidthPlan
+from edgewise.ir.gates import GatePlan
 from edgewise.models.sources import ModelSource
 
+Plan = ArchPlan | WidthPlan | GatePlan
+"""What was done to a network: its choices in a space, its widths, its gates."""
 _INPUT_SEED = 0
 
 
@@ -38,10 +42,10 @@ class ModelRecord:
 
     source: ModelSource
     input_shape: tuple[int, ...]
-    plans: tuple[ArchPlan | WidthPlan, ...] = ()
+    plans: tuple[Plan, ...] = ()
     trained: bool = False
 
-    def followed_by(self, plan: ArchPlan | WidthPlan, *, trained: bool) -> "ModelRecord":
+    def followed_by(self, plan: Plan, *, trained: bool) -> "ModelRecord":
         """The record after one more plan; ``trained`` as in the attributes."""
         return replace(self, plans=(*self.plans, plan), trained=trained)
 
@@ -68,9 +72,21 @@ class LoadedModel:
         return self.record.source
 
     @property
-    def plans(self) -> tuple[ArchPlan | WidthPlan, ...]:
+    def plans(self) -> tuple[Plan, ...]:
         """What was done to the original, in order."""
         return self.record.plans
+
+    @property
+    def gates(self) -> GatePlan | None:
+        """Its gates with their present ratios, where it prunes its maps while it runs."""
+        return self.model.plan if isinstance(self.model, GatedNetwork) else None
+
+    def without_gates(self) -> "LoadedModel":
+        """The same network without gates, as the methods on dense networks take it; itself where it has none."""
+        if not isinstance(self.model, GatedNetwork):
+            return self
+        plans = tuple(plan for plan in self.plans if not isinstance(plan, GatePlan))
+        return replace(self, model=self.model.plain(), record=replace(self.record, plans=plans))
 
     @property
     def input_shape(self) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ from edgewise.recipes.requests import ReportRequest
 from edgewise.recipes.runs import REPORT_FILE, load_run
 from edgewise.report import from_json, render_comparison, render_run
 from edgewise.report.search import render_search
+from edgewise.report.sparsify import render_sparsify
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,14 +46,14 @@ def run_report(request: ReportRequest) -> ReportResult:
         RunError: A run is missing, unfinished or damaged.
         StorageError: The page cannot be written.
     """
-    values = [_value(path) for path in request.runs]
-    if len(values) == 1 and "architecture" in values[0]:
-        page = render_search(values[0])
+    values = [_read(path) for path in request.runs]
+    alone = values[0][0] if len(values) == 1 else {}
+    if "architecture" in alone:
+        page = render_search(alone)
+    elif alone.get("command") == "sparsify":
+        page = render_sparsify(alone)
     else:
-        reports = [
-            from_json(value, name=path.stem if path.suffix == ".json" else path.name)
-            for value, path in zip(values, request.runs, strict=True)
-        ]
+        reports = [from_json(value, name=name) for value, name in values]
         page = render_run(reports[0]) if len(reports) == 1 else render_comparison(reports)
     file = request.out or _beside(request.runs[0])
     write_text(file, page)
@@ -64,9 +65,10 @@ def _beside(run: Path) -> Path:
     return run / REPORT_FILE if run.is_dir() else run.with_suffix(".html")
 
 
-def _value(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> tuple[dict[str, Any], str]:
+    """What a run wrote, and its name."""
     if path.suffix != ".json":
-        return load_run(path).result
+        return load_run(path).result, path.name
     try:
         value: Any = json.loads(path.read_bytes())
     except FileNotFoundError:
@@ -75,4 +77,4 @@ def _value(path: Path) -> dict[str, Any]:
         raise RunError(f"{path} is not JSON: {' '.join(str(error).split())}; give a file that --json wrote") from error
     if not isinstance(value, dict):
         raise RunError(f"{path} must hold a JSON object, got {type(value).__name__}; give a file that --json wrote")
-    return value
+    return value, path.stem

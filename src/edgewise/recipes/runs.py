@@ -19,12 +19,14 @@ from torch import nn
 import edgewise
 from edgewise._core.errors import EdgewiseError, PlanError, RunError, UsageError, WeightsError
 from edgewise._core.files import sha256_of, storage_error, write_json
+from edgewise.dynamic.network import GatedNetwork
 from edgewise.ir import ArchPlan, WidthPlan
+from edgewise.ir.gates import GatePlan
 from edgewise.models.catalog import BUILT_IN
 from edgewise.models.shapes import parse_input_shape
 from edgewise.models.sources import ModelSource, build, input_shape, parse_source
 from edgewise.models.weights import load_weights, save_weights
-from edgewise.recipes.records import LoadedModel, ModelRecord, example_inputs
+from edgewise.recipes.records import LoadedModel, ModelRecord, Plan, example_inputs
 from edgewise.recipes.requests import ModelRequest
 
 FORMAT = 1
@@ -65,9 +67,23 @@ class _SpecFile(BaseModel):
     files: dict[str, str]
 
 
-def load_request(request: ModelRequest) -> LoadedModel:
-    """The model that a command was asked to work on; see :func:`load_model`."""
-    return load_model(request.model, weights=request.weights, pretrained=request.pretrained, shape=request.input)
+def load_request(request: ModelRequest, *, gates: bool = False) -> LoadedModel:
+    """The model that a command was asked to work on; see :func:`load_model`.
+
+    Args:
+        request: The model.
+        gates: Whether the command can work on a network that prunes its maps while it runs.
+
+    Raises:
+        UsageError: It is such a network, and the command cannot.
+    """
+    loaded = load_model(request.model, weights=request.weights, pretrained=request.pretrained, shape=request.input)
+    if loaded.gates is not None and not gates:
+        raise UsageError(
+            f"{loaded.name} is pruned for each input while it runs, which this command does not take; "
+            "bench, export, crossbar, sparsify, inspect and report do"
+        )
+    return loaded
 
 
 def load_model(text: str, *, weights: Path | None = None, pretrained: bool = False, shape: str | None = None) -> LoadedModel:
@@ -262,20 +278,27 @@ def _check_hash(path: Path, expected: str) -> None:
         )
 
 
-def _plan_of(value: Mapping[str, Any]) -> ArchPlan | WidthPlan:
-    return ArchPlan.from_json(value) if value.get("kind") == "architecture" else WidthPlan.from_json(value)
+def _plan_of(value: Mapping[str, Any]) -> Plan:
+    kinds = {"architecture": ArchPlan, "gates": GatePlan}
+    plan: Plan = kinds.get(str(value.get("kind")), WidthPlan).from_json(value)
+    return plan
 
 
 def _rebuilt(folder: Path, record: ModelRecord, *, versions: Mapping[str, str]) -> nn.Module:
     # Surgery is imported where plans exist: reading a plain model does not need it.
     try:
         architectures = [plan for plan in record.plans if isinstance(plan, ArchPlan)]
-        widths = [plan for plan in record.plans if isinstance(plan, WidthPlan)]
         model = build(record.source, download=False, plan=architectures[-1] if architectures else None)
-        if widths:
+        surgery = [plan for plan in record.plans if not isinstance(plan, ArchPlan)]
+        if surgery:
             from edgewise.trace import apply_plan, trace
 
-            for plan in widths:
+            for plan in surgery:
+                if isinstance(plan, GatePlan):
+                    model = GatedNetwork(model, plan)
+                    continue
+                if isinstance(model, GatedNetwork):
+                    raise PlanError("a plan of widths cannot follow one of gates")
                 traced = trace(model, example_inputs(record.input_shape), name=record.source.label)
                 model = apply_plan(model, plan, traced)
         load_weights(model, folder / MODEL_FILE)

@@ -41,7 +41,10 @@ class TimingJob:
     @property
     def piece(self) -> str:
         """What the sample is stored under in the database."""
-        return network_piece(self.loaded.model, *self.loaded.input_shapes, name=self.loaded.source.label)
+        gates = self.loaded.gates
+        digest = "" if gates is None else hashlib.sha256(piece_key(gates.to_json()).encode()).hexdigest()[:16]
+        name = f"{self.loaded.source.label} gated {digest}" if digest else self.loaded.source.label
+        return network_piece(self.loaded.model, *self.loaded.input_shapes, name=name)
 
 
 def runtime_settings(request: DeviceRequest) -> RuntimeSettings:
@@ -104,6 +107,18 @@ def time_together(
 
 
 def _open(job: TimingJob) -> Session:
+    if job.loaded.gates is not None:
+        return _open_dynamic(job)
     if job.file is not None:
         return job.runtime.load_file(job.file)
     return job.runtime.load_module(job.loaded.model, job.loaded.inputs(batch=job.runtime.settings.batch))
+
+
+def _open_dynamic(job: TimingJob) -> Session:
+    from edgewise.recipes.dynamic_sessions import OPENVINO, load_dynamic, load_dynamic_file
+
+    if job.file is None:
+        return load_dynamic(job.loaded, job.runtime)
+    if job.runtime.settings.device == OPENVINO:
+        return load_dynamic_file(job.file, job.runtime.settings, inputs=job.loaded.inputs(batch=job.runtime.settings.batch))
+    return job.runtime.load_file(job.file)

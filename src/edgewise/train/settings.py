@@ -9,6 +9,7 @@ from torch import nn
 from edgewise._core.errors import UsageError
 from edgewise.train.objective import Loss
 from edgewise.train.precision import Bf16
+from edgewise.train.regime import Regime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,8 +66,10 @@ class Goal:
         loss: Scalar loss from the model's output and the target; none for cross entropy.
         evaluate: Score of a model, higher is better; none for the accuracy on the validation batches.
         teacher: Network to distil from, by custom the one before its widths changed; not changed.
+        regime: What changes the network from step to step; none for a network that stays as it is.
     """
 
     loss: Loss | None = None
     evaluate: Callable[[nn.Module], float] | None = None
     teacher: nn.Module | None = None
+    regime: Regime | None = None

@@ -29,11 +29,16 @@ class LossOfBatch:
         self.bf16 = uses_bf16(config.bf16, device)
         self._config, self._device = config, device
         self._loss = goal.loss or cross_entropy(config.label_smoothing)
+        self._regime = goal.regime
         self.teacher = None if goal.teacher is None else deepcopy(goal.teacher).to(device).eval()
 
     def __call__(self, model: nn.Module, inputs: Any, target: Any) -> Tensor:  # noqa: ANN401 - any model's inputs
         """A scalar that gradients flow through."""
-        output = self._forward(model, inputs)
+        if self._regime is None:
+            return self._plain(self._forward(model, inputs), inputs, target)
+        return self._regime.loss(model, lambda: self._forward(model, inputs), lambda output: self._plain(output, inputs, target))
+
+    def _plain(self, output: Any, inputs: Any, target: Any) -> Tensor:  # noqa: ANN401 - any model's inputs and outputs
         loss = self._loss(output, target)
         if not isinstance(loss, Tensor) or loss.numel() != 1:
             raise UsageError(

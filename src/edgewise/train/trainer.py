@@ -158,6 +158,8 @@ class Trainer:
             inputs, target = to_device(shard(batch, rank=self._rank, size=self._split), self._device)
             if self._channels_last:
                 inputs = map_tensors(inputs, channels_last)
+            if self._goal.regime is not None:
+                self._goal.regime.begin_step(self.model, step=self._done, n_steps=self._n_steps)
             loss = self._loss(self._trained, inputs, target)
             value = float(loss.detach())
             if not math.isfinite(value):
@@ -188,6 +190,8 @@ class Trainer:
         self._save()
 
     def _score(self) -> float | None:
+        if self._goal.regime is not None:
+            self._goal.regime.begin_scoring(self.model)
         with evaluation_mode(self.model), torch.no_grad():
             if self._goal.evaluate is not None:
                 return float(self._goal.evaluate(self.model))
@@ -208,6 +212,7 @@ class Trainer:
             "teacher": None if teacher is None else fingerprint(teacher)[:16],
             "steps per epoch": self._steps_per_epoch,
             "processes": self._n_processes,
+            **({} if self._goal.regime is None else {"regime": self._goal.regime.identity}),
         }
 
     def _save_now_and_then(self) -> None:

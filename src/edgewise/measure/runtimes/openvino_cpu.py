@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from edgewise._core.errors import DeviceError, ExportError
 from edgewise.deploy.inspect_onnx import read_onnx
 from edgewise.deploy.onnx_export import onnx_bytes
-from edgewise.deploy.openvino_core import openvino_core
+from edgewise.deploy.openvino_core import needs_extension, openvino_core, with_extension
 from edgewise.deploy.reasons import one_line
 from edgewise.measure.host import DeviceIdentity, cpu_identity
 from edgewise.measure.runtimes.base import batched, random_feed, readable_file
@@ -83,6 +83,8 @@ class OpenVinoCpu:
     def load_file(self, path: Path) -> OpenVinoSession:
         """Loads an OpenVINO IR (.xml beside its .bin) or an ONNX file, fed with random numbers."""
         _check_whole(readable_file(path, ".xml", ".onnx"))
+        if needs_extension(path):
+            with_extension()
         model = self._read(str(path), what=str(path))
         return self.load_ov_model(model, [self._feed(port) for port in model.inputs])
 

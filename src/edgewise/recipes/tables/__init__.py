@@ -58,6 +58,24 @@ def _reram_4(progress: Progress) -> tuple[Row, ...]:
     return table_4(progress)
 
 
+def _dynamic_i(progress: Progress) -> tuple[Row, ...]:
+    from edgewise.recipes.tables.dynamic_i import rows
+
+    return rows(progress)
+
+
+def _dynamic_fig2(progress: Progress) -> tuple[Row, ...]:
+    from edgewise.recipes.tables.dynamic_fig2 import rows
+
+    return rows(progress)
+
+
+def _dynamic_fig4(progress: Progress) -> tuple[Row, ...]:
+    from edgewise.recipes.tables.dynamic_fig4 import rows
+
+    return rows(progress)
+
+
 def _gpu_2(progress: Progress) -> tuple[Row, ...]:
     from edgewise.recipes.tables.gpu_2 import rows
 
@@ -94,6 +112,12 @@ def _gpu_fig8(progress: Progress) -> tuple[Row, ...]:
     return rows(progress)
 
 
+def _rankings() -> str:
+    from edgewise.recipes.tables.dynamic_fig2 import picture
+
+    return picture()
+
+
 def _fig6() -> str:
     from edgewise.recipes.tables.gpu_fig6 import picture
 
@@ -108,6 +132,9 @@ def _fig7() -> str:
 
 TABLES: Mapping[str, Callable[[Progress], tuple[Row, ...]]] = MappingProxyType(
     {
+        "dynamic-I": _dynamic_i,
+        "dynamic-fig2": _dynamic_fig2,
+        "dynamic-fig4": _dynamic_fig4,
         "gpu-2": _gpu_2,
         "gpu-4": _gpu_4,
         "gpu-5": _gpu_5,
@@ -120,7 +147,7 @@ TABLES: Mapping[str, Callable[[Progress], tuple[Row, ...]]] = MappingProxyType(
     }
 )
 """Function that makes each table, by its id."""
-PICTURES: Mapping[str, Callable[[], str]] = MappingProxyType({"gpu-fig6": _fig6, "gpu-fig7": _fig7})
+PICTURES: Mapping[str, Callable[[], str]] = MappingProxyType({"dynamic-fig2": _rankings, "gpu-fig6": _fig6, "gpu-fig7": _fig7})
 """Function that draws each figure as SVG, by its id."""
 
 

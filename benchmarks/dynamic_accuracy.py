@@ -1,0 +1,136 @@
+"""Accuracy of VGG16 and ResNet-56 pruned per input, beside the same network trained on as long without pruning.
+
+Each call trains one network in one way, with a checkpoint after every epoch: a killed call goes on where it was.
+
+    python benchmarks/dynamic_accuracy.py vgg16 pruned --shared ../shared --work WORK --epochs 6
+    python benchmarks/dynamic_accuracy.py vgg16 unpruned --shared ../shared --work WORK --epochs 6
+
+Weights and data are those of the folder ``shared``. The test part is looked at once, at the end. Both ways start from
+the same weights and use the same settings, seed and order of images, so that they differ in the gates alone.
+"""
+
+import argparse
+import math
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from result_files import read_result, write_result
+
+from edgewise.dynamic import GatedNetwork, place_gates
+from edgewise.dynamic.accounting import count_macs
+from edgewise.dynamic.training import RAMP, RatioAscent
+from edgewise.ir import NetSpec
+from edgewise.ir.gates import GatePlan
+from edgewise.models.weights import save_weights
+from edgewise.recipes.runs import load_model
+from edgewise.trace import trace
+from edgewise.train.data import DataSpec, open_data
+from edgewise.train.evaluate import accuracy
+from edgewise.train.loop import Checkpoint, FineTune, Goal, fine_tune
+
+RATIOS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    "vgg16": ((0.2, 0.2, 0.6, 0.9, 0.9), ()),
+    "resnet56": ((0.3, 0.3, 0.6), (0.6,)),
+}
+"""VGG16: the tutorial's. ResNet-56: one setting consistent with its Table I, not the authors'."""
+
+
+class Printed:
+    """Progress on standard output: one line a note, and one every hundred steps."""
+
+    def __init__(self) -> None:
+        self._done, self._started_s = 0.0, time.monotonic()
+
+    def start(self, label: str, total: float) -> None:
+        """Prints the stage."""
+        print(f"{label}: {total:g} steps", flush=True)
+        self._done, self._started_s = 0.0, time.monotonic()
+
+    def advance(self, steps: float = 1.0) -> None:
+        """Prints where it is, now and then."""
+        before, self._done = self._done, self._done + steps
+        if before // 100 != self._done // 100:
+            print(f"  {self._done:.0f} steps in {time.monotonic() - self._started_s:.0f} s", flush=True)
+
+    def note(self, text: str) -> None:
+        """Prints the line."""
+        print(text, flush=True)
+
+
+def interval(share: float, n_images: int) -> float:
+    """Half the 95 % interval of a share of ``n_images`` right answers."""
+    return 1.96 * math.sqrt(share * (1 - share) / n_images)
+
+
+def planned(name: str) -> tuple[NetSpec, GatePlan]:
+    """The network as hardware sees it, and its gates."""
+    loaded = load_model(name)
+    net = trace(loaded.model, loaded.inputs(), name=name, verify=False).net
+    channels, positions = RATIOS[name]
+    return net, place_gates(net, channel_ratios=channels, spatial_ratios=positions)
+
+
+def trained(arguments: argparse.Namespace) -> dict[str, Any]:
+    """One training and what came of it."""
+    name, way = arguments.network, arguments.way
+    data = open_data(DataSpec(text=f"imagefolder:{arguments.shared / 'data' / 'cifar10-jpeg.zip'}"), progress=Printed())
+    start = load_model(name, weights=arguments.shared / "models" / f"{name}.safetensors").model
+    net, plan = planned(name)
+    config = FineTune(epochs=arguments.epochs, lr=arguments.lr)
+    checkpoint = Checkpoint(path=arguments.work / f"{name}-{way}.safetensors", resume=True, every_s=180)
+    if way == "pruned":
+        tuned = fine_tune(
+            GatedNetwork(start, plan),
+            data,
+            config=config,
+            goal=Goal(regime=RatioAscent(plan=plan)),
+            checkpoint=checkpoint,
+            progress=Printed(),
+        )
+    else:
+        tuned = fine_tune(start, data, config=config, checkpoint=checkpoint, progress=Printed())
+    save_weights(tuned.model, arguments.work / f"{name}-{way}-end.safetensors")
+    found, n_images = accuracy(tuned.model, data.test), data.test.n_images
+    return {
+        "epochs": arguments.epochs,
+        "lr": arguments.lr,
+        "ramp": RAMP if way == "pruned" else None,
+        "accuracy_start": accuracy(start, data.test),
+        "accuracy": found,
+        "ci95": interval(found, n_images),
+        "test_images": n_images,
+        "score_before": tuned.score_before,
+        "accuracy_validation": tuned.accuracy_validation,
+        "kept": tuned.kept,
+        "history": [asdict(record) for record in tuned.history],
+        "seconds": tuned.seconds,
+        "channel_ratios": list(plan.channel_ratios) if way == "pruned" else None,
+        "spatial_ratios": list(plan.spatial_ratios) if way == "pruned" else None,
+        "macs": count_macs(net, plan).to_json() if way == "pruned" else None,
+    }
+
+
+def main() -> int:
+    """Trains, and adds what came of it to the result file."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("network", choices=sorted(RATIOS))
+    parser.add_argument("way", choices=("pruned", "unpruned"))
+    parser.add_argument("--shared", type=Path, default=Path("../shared"))
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--epochs", type=float, default=6.0)
+    parser.add_argument("--lr", type=float, default=0.05)
+    arguments = parser.parse_args()
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    found = trained(arguments)
+    known = {key: value for key, value in read_result("dynamic-accuracy").items() if key not in ("question", "provenance")}
+    known.setdefault("networks", {}).setdefault(arguments.network, {})[arguments.way] = found
+    write_result("dynamic-accuracy", known)
+    print({key: found[key] for key in ("accuracy_start", "accuracy", "ci95", "seconds")})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

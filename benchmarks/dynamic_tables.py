@@ -1,0 +1,48 @@
+"""Gathers what benchmarks/dynamic_*.py measured into the file that ``edgewise tables`` shows.
+
+python benchmarks/dynamic_tables.py
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from result_files import read_result
+
+from edgewise._core.files import write_json
+from edgewise.recipes.tables.dynamic_measured import FILE
+
+TABLES = Path(__file__).parent.parent / "src" / "edgewise" / "recipes" / "tables"
+
+
+def accuracies(found: dict[str, Any]) -> dict[str, Any]:
+    """Networks that were trained both ways."""
+    known = {}
+    for name, ways in found.get("networks", {}).items():
+        if not {"pruned", "unpruned"} <= set(ways):
+            continue
+        pruned, unpruned = ways["pruned"], ways["unpruned"]
+        known[name] = {
+            "start": pruned["accuracy_start"],
+            "unpruned": unpruned["accuracy"],
+            "pruned": pruned["accuracy"],
+            "described": f"{pruned['epochs']:g} epochs each, one run, 95 % interval +-{100 * pruned['ci95']:.1f} points, "
+            f"reduction {100 * pruned['macs']['reduction']:.2f} % counted",
+        }
+    return known
+
+
+def main() -> int:
+    """Writes the file."""
+    figures = read_result("dynamic-figures")
+    value: dict[str, Any] = {"accuracy": accuracies(read_result("dynamic-accuracy"))}
+    if "rankings" in figures:
+        value |= {key: figures[key] for key in ("images", "dense_test", "rankings")}
+    if "redundancy" in figures:
+        value |= {"redundancy": figures["redundancy"], "sweep_images": figures["sweep"]["images"]}
+    write_json(TABLES / FILE, value)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,109 @@
+"""One set of weights for a range of ratios, against networks trained separately for three of them: ResNet-20 on CIFAR-10.
+
+    python benchmarks/one_for_all.py --shared ../shared --work WORK --epochs 2 --seeds 0,1,2
+
+Every training is checkpointed and every finished row written: a killed call goes on where it was. All start from the given
+weights. A one-for-all epoch runs four networks a step, so that it gets a quarter of its rivals' epochs where ``--equal-work`` is given.
+"""
+
+import argparse
+import sys
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+from result_files import read_result, write_result
+from torch import nn
+
+from edgewise.dynamic import GatedNetwork, place_gates
+from edgewise.dynamic.accounting import count_macs
+from edgewise.dynamic.training import RatioAscent, SandwichSampling
+from edgewise.ir.gates import GatePlan
+from edgewise.recipes.runs import load_model
+from edgewise.trace import trace
+from edgewise.train.calibrate import recalibrate_batch_norm
+from edgewise.train.data import Dataset, DataSpec, open_data
+from edgewise.train.evaluate import accuracy
+from edgewise.train.loop import Checkpoint, FineTune, Goal, fine_tune
+
+CHANNELS, POSITIONS = (0.3, 0.3, 0.6), (0.6,)
+SHARES = (0.0, 0.5, 1.0)
+NETWORKS_A_STEP = 4
+
+
+def main() -> int:
+    """Trains what is missing, and writes each row as it comes."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--shared", type=Path, default=Path("../shared"))
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--epochs", type=float, default=2.0)
+    parser.add_argument("--lr", type=float, default=0.02)
+    parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--equal-work", action="store_true")
+    arguments = parser.parse_args()
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    data = open_data(DataSpec(text=f"imagefolder:{arguments.shared / 'data' / 'cifar10-jpeg.zip'}"))
+    loaded = load_model("resnet20", weights=arguments.shared / "models" / "resnet20.safetensors")
+    net = trace(loaded.model, loaded.inputs(), name="resnet20", verify=False).net
+    plan = place_gates(net, channel_ratios=CHANNELS, spatial_ratios=POSITIONS)
+    known: dict[str, Any] = {key: value for key, value in read_result("one-for-all").items() if key not in ("question", "provenance")}
+    known |= {"channel_ratios": CHANNELS, "spatial_ratios": plan.spatial_ratios, "epochs": arguments.epochs, "lr": arguments.lr}
+    known["equal_work"] = arguments.equal_work
+    rows = known.setdefault("rows", [])
+    for seed in (int(word) for word in arguments.seeds.split(",")):
+        for kind in ("one-for-all", *SHARES):
+            if any((row["seed"], row["trained"]) == (seed, kind) for row in rows):
+                continue
+            if kind == "one-for-all":
+                found = served(arguments, loaded.model, plan, data, seed=seed)
+            else:
+                found = {kind: alone(arguments, loaded.model, plan.scaled(float(kind)), data, seed=seed)}
+            for share, value in found.items():
+                reduction = count_macs(net, plan.scaled(float(share))).reduction
+                rows.append({"seed": seed, "trained": kind, "share": share, "accuracy": value, "reduction": reduction})
+                print(rows[-1], flush=True)
+            write_result("one-for-all", known)
+    known["differences"] = differences(rows)
+    write_result("one-for-all", known)
+    return 0
+
+
+def served(arguments: argparse.Namespace, start: nn.Module, plan: GatePlan, data: Dataset, *, seed: int) -> dict[float, float]:
+    """Test accuracy of one set of weights at every share, with batch-norm statistics of its own."""
+    epochs = arguments.epochs / NETWORKS_A_STEP if arguments.equal_work else arguments.epochs
+    config = FineTune(epochs=epochs, lr=arguments.lr, seed=seed)
+    goal = Goal(regime=SandwichSampling(plan=plan), evaluate=lambda _model: 0.0)
+    checkpoint = Checkpoint(path=arguments.work / f"one-for-all-{seed}.safetensors", resume=True)
+    network = fine_tune(GatedNetwork(start, plan), data, config=config, goal=goal, checkpoint=checkpoint).model
+    found = {}
+    for share in SHARES:
+        one = deepcopy(network)
+        assert isinstance(one, GatedNetwork)
+        one.set_ratios(plan.scaled(share))
+        recalibrate_batch_norm(one, data.train)
+        found[share] = accuracy(one, data.test)
+    return found
+
+
+def alone(arguments: argparse.Namespace, start: nn.Module, plan: GatePlan, data: Dataset, *, seed: int) -> float:
+    """Test accuracy of a network trained for one plan."""
+    name = f"alone-{plan.channel_ratios[0]:g}-{seed}.safetensors"
+    config, goal = FineTune(epochs=arguments.epochs, lr=arguments.lr, seed=seed), Goal(regime=RatioAscent(plan=plan))
+    checkpoint = Checkpoint(path=arguments.work / name, resume=True)
+    return accuracy(fine_tune(GatedNetwork(start, plan), data, config=config, goal=goal, checkpoint=checkpoint).model, data.test)
+
+
+def differences(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Mean over seeds of the one-for-all accuracy less that of the rival, by share."""
+    found = []
+    for share in SHARES:
+        ours = {row["seed"]: row["accuracy"] for row in rows if row["trained"] == "one-for-all" and row["share"] == share}
+        rivals = {row["seed"]: row["accuracy"] for row in rows if row["trained"] == share}
+        pairs = [ours[seed] - rivals[seed] for seed in ours if seed in rivals]
+        if pairs:
+            found.append({"share": share, "mean": sum(pairs) / len(pairs), "each": pairs})
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())

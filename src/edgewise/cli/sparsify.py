@@ -1,0 +1,133 @@
+"""The command ``sparsify``."""
+
+from typing import Annotated
+
+import typer
+
+from edgewise._core.units import parse_latency, parse_ratio
+from edgewise.cli import options as opt
+from edgewise.cli.output import Value, check_destination, columns, show
+from edgewise.cli.progress import watch
+from edgewise.recipes.requests import IMAGENET_MEAN, IMAGENET_STD, DeviceRequest, ModelRequest
+from edgewise.recipes.sparsify.request import DENSE_DEVICES, RatioRequest, SparsifyRequest
+
+_MEAN = ",".join(f"{value:g}" for value in IMAGENET_MEAN)
+_STD = ",".join(f"{value:g}" for value in IMAGENET_STD)
+
+
+def sparsify(
+    model: opt.Model,
+    channel_ratios: Annotated[
+        str | None, typer.Option("--channel-ratios", metavar="R[,R…]", help="Pruned share of channels of each block.", show_default=False)
+    ] = None,
+    spatial_ratios: Annotated[
+        str | None, typer.Option("--spatial-ratios", metavar="R[,R…]", help="Pruned share of positions of each block.", show_default=False)
+    ] = None,
+    macs_at_most: Annotated[
+        str | None,
+        typer.Option("--macs-at-most", metavar="0.5x", help="Choose ratios for this share of the convolutions' MACs.", show_default=False),
+    ] = None,
+    latency: Annotated[
+        str | None,
+        typer.Option("--latency", metavar="0.7x|2ms", help="Choose ratios for this latency, as measured here.", show_default=False),
+    ] = None,
+    block_outputs: Annotated[
+        bool, typer.Option("--block-outputs", help="Prune also what convolutions read of sums; never the shortcut.")
+    ] = False,
+    images: Annotated[int, typer.Option("--images", metavar="N", help="Validation images that sensitivity is judged by.")] = 1000,
+    one_for_all: Annotated[bool, typer.Option("--one-for-all", help="One set of weights for all ratios up to these.")] = False,
+    ramp: Annotated[float, typer.Option("--ramp", metavar="S", help="Share of training in which ratios rise to their targets.")] = 0.6,
+    lr: Annotated[float, typer.Option("--lr", metavar="R", help="Largest learning rate.")] = 0.05,
+    device: Annotated[
+        str, typer.Option("--device", metavar="D[,D…]", help="Runtimes of the dense network; the fastest is compared with.")
+    ] = ",".join(DENSE_DEVICES),
+    no_latency: Annotated[bool, typer.Option("--no-latency", help="Do not time anything.")] = False,
+    threads: opt.Threads = 1,
+    batch: opt.Batch = 1,
+    precision: opt.Precision = "fp32",
+    weights: opt.Weights = None,
+    pretrained: opt.Pretrained = False,
+    input: opt.Input = None,
+    data: opt.Data = None,
+    epochs: opt.Epochs = 6.0,
+    mean: opt.Mean = _MEAN,
+    std: opt.Std = _STD,
+    distill: Annotated[bool, typer.Option("--distill", help="Learn from the dense network's outputs too.")] = False,
+    seed: opt.Seed = 0,
+    out: opt.Out = None,
+    resume: opt.Resume = False,
+    db: opt.Database = None,
+    json: opt.Json = None,
+) -> None:
+    """Prunes feature maps for each input while the network runs: trains for it, and measures what it saves."""
+    check_destination(json)
+    request = SparsifyRequest(
+        model=ModelRequest(model=model, weights=weights, pretrained=pretrained, input=input),
+        ratios=RatioRequest(
+            channels=opt.numbers(channel_ratios, flag="--channel-ratios") if channel_ratios else (),
+            positions=opt.numbers(spatial_ratios, flag="--spatial-ratios") if spatial_ratios else (),
+            macs_at_most=None if macs_at_most is None else parse_ratio(macs_at_most, flag="--macs-at-most"),
+            latency=None if latency is None else parse_latency(latency),
+            block_outputs=block_outputs,
+            images=images,
+        ),
+        device=DeviceRequest(device="openvino-cpu", threads=threads, batch=batch, precision=precision, db=db),
+        dense_devices=tuple(opt.devices(device)),
+        data=opt.data_request(data, epochs=epochs, mean=mean, std=std, seed=seed),
+        ramp=ramp,
+        lr=lr,
+        distill=distill,
+        one_for_all=one_for_all,
+        measure=not no_latency,
+        seed=seed,
+        out=out,
+        resume=resume,
+    )
+    with watch(f"reading {model}", results=json) as progress:
+        from edgewise.recipes.sparsify.run import run_sparsify
+
+        result = run_sparsify(request, progress=progress)
+    show(result, render=render_sparsify, path=json)
+
+
+def render_sparsify(value: Value) -> str:
+    """Dense against dynamic, ratios of the blocks, and where the run lies."""
+    before, after, latency = value["baseline"], value["result"], value["latency"]
+    rows = [
+        ["accuracy (test)", _percent(before["accuracy"]), _percent(after["accuracy"])],
+        ["accuracy (validation)", _percent(before["accuracy_validation"]), _percent(after["accuracy_validation"])],
+        ["MACs counted (convolutions)", f"{before['macs']:,}", f"{after['macs_counted']:,.0f}"],
+        ["MACs executed", f"{before['macs']:,}", f"{after['macs_executed']:,}"],
+        ["reduction, counted", None, f"{after['reduction']:.2%}"],
+        ["reduction, executed", None, f"{after['reduction_executed']:.2%}"],
+    ]
+    if latency is not None:
+        rows += [
+            ["latency, ms (minimum)", f"{latency['dense_s'] * 1e3:.3f}", f"{latency['dynamic_s'] * 1e3:.3f}"],
+            ["runtime", latency["dense_runtime"], latency["dynamic_runtime"]],
+            ["speed-up", None, f"{latency['speedup']:.2f}x of {latency['ideal_speedup']:.2f}x ideal"],
+        ]
+    parts = [columns(["", "dense", "dynamic"], rows, numeric=[1, 2])]
+    blocks = [
+        [one["block"], "x".join(map(str, one["hw"])), one["gates"], f"{one['macs']:,}", one["channel_ratio"], one["spatial_ratio"]]
+        for one in value["blocks"]
+    ]
+    parts.append(
+        columns(["block", "maps", "gates", "MACs reading them", "channels pruned", "positions pruned"], blocks, numeric=[2, 3, 4, 5])
+    )
+    if value["budgets"]:
+        budgets = [
+            [f"{one['share']:.2f}", f"{one['reduction']:.1%}", _percent(one["accuracy"]), _ms(one["latency_s"])] for one in value["budgets"]
+        ]
+        parts.append(columns(["share of the ratios", "reduction", "accuracy", "ms"], budgets, numeric=[0, 1, 2, 3]))
+    parts += [f"warning: {warning}" for warning in value["warnings"]]
+    parts += [f"{name}: {value[name]}" for name in ("run", "report") if value.get(name)]
+    return "\n\n".join(parts)
+
+
+def _percent(share: float | None) -> str | None:
+    return None if share is None else f"{share:.2%}"
+
+
+def _ms(seconds: float | None) -> str | None:
+    return None if seconds is None else f"{seconds * 1e3:.3f}"

@@ -1,0 +1,134 @@
+"""Training with the masks on: targeted dropout with rising ratios, and one set of weights for a range of ratios."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from edgewise._core.errors import UsageError
+from edgewise.dynamic.network import GatedNetwork
+from edgewise.ir.gates import GatePlan
+from edgewise.train.objective import distillation
+
+RAMP = 0.6
+"""Share of the steps over which ratios rise to their targets, then to be held."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RatioAscent:
+    """Targeted dropout: the least important entries of every map are dropped in training as they will be in use.
+
+    Ratios rise linearly over the first steps, then stay. The mask is a constant to the gradient, kept entries are
+    not scaled up, and nothing is trained afterwards. The tutorial prints neither schedule nor settings: the ramp is ours.
+
+    Attributes:
+        plan: The ratios to arrive at.
+        ramp: Share of the steps in which they are reached, in [0, 1]; 0 for the full ratios from the first step.
+    """
+
+    plan: GatePlan
+    ramp: float = RAMP
+
+    def __post_init__(self) -> None:
+        """Checks the ramp."""
+        if not 0 <= self.ramp <= 1:
+            raise UsageError(f"the ramp must lie in [0, 1], got {self.ramp:g}")
+
+    @property
+    def identity(self) -> str:
+        """Target and ramp."""
+        return f"ratio ascent over {self.ramp:g} to {_digest(self.plan)}"
+
+    def share(self, step: int, n_steps: int) -> float:
+        """Share of the target ratios in a step.
+
+        Example:
+            >>> ascent = RatioAscent(plan=GatePlan(gates=()), ramp=0.5)
+            >>> [ascent.share(step, 8) for step in (0, 1, 3, 7)]
+            [0.25, 0.5, 1.0, 1.0]
+        """
+        rising = self.ramp * n_steps
+        return 1.0 if rising <= 0 else min(1.0, (step + 1) / rising)
+
+    def begin_step(self, model: nn.Module, *, step: int, n_steps: int) -> None:
+        """Sets the ratios of the step."""
+        share = self.share(step, n_steps)
+        _gated(model).set_ratios(self.plan if share == 1 else self.plan.scaled(share))
+
+    def begin_scoring(self, model: nn.Module) -> None:
+        """Sets the ratios to arrive at."""
+        _gated(model).set_ratios(self.plan)
+
+    def loss(self, model: nn.Module, run: Callable[[], Any], plain: Callable[[Any], Tensor]) -> Tensor:
+        """The plain loss at the ratios of the step."""
+        return plain(run())
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SandwichSampling:
+    """One set of weights for all ratios up to the plan's: the densest, the sparsest and some between in each step.
+
+    The dense network learns from the labels, all others from its outputs (in-place distillation; Yu and Huang 2019,
+    universally slimmable networks). Between, every block has a share of its own, drawn uniformly. The loss is the mean
+    over the networks of the step. What AntiDoteX does for this is not published; this recipe is ours.
+
+    Attributes:
+        plan: The largest ratios.
+        n_between: Networks between the densest and the sparsest in each step; at least 0.
+        temperature: Softening of the logits in distillation; positive.
+    """
+
+    plan: GatePlan
+    n_between: int = 2
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Checks the numbers."""
+        if self.n_between < 0 or self.temperature <= 0:
+            raise UsageError(f"n_between must be at least 0 and temperature positive, got {self.n_between} and {self.temperature:g}")
+
+    @property
+    def identity(self) -> str:
+        """The plan and the sampling."""
+        return f"sandwich with {self.n_between} between at temperature {self.temperature:g}, up to {_digest(self.plan)}"
+
+    def begin_step(self, model: nn.Module, *, step: int, n_steps: int) -> None:
+        """Nothing: every step sees several ratios."""
+
+    def begin_scoring(self, model: nn.Module) -> None:
+        """Sets the largest ratios."""
+        _gated(model).set_ratios(self.plan)
+
+    def loss(self, model: nn.Module, run: Callable[[], Any], plain: Callable[[Any], Tensor]) -> Tensor:
+        """The mean loss of the networks of a step."""
+        network = _gated(model)
+        network.set_ratios(self.plan.scaled(0.0))
+        dense = run()
+        losses = [plain(dense)]
+        taught = dense.detach()
+        for plan in (*(self._drawn() for _ in range(self.n_between)), self.plan):
+            network.set_ratios(plan)
+            losses.append(distillation(run(), taught, temperature=self.temperature))
+        return torch.stack(losses).mean()
+
+    def _drawn(self) -> GatePlan:
+        shares = torch.rand(self.plan.n_blocks).tolist()
+        channels = [share * ratio for share, ratio in zip(shares, self.plan.channel_ratios, strict=True)]
+        positions = [share * ratio for share, ratio in zip(shares, self.plan.spatial_ratios, strict=True)]
+        return self.plan.with_ratios(channels, positions)
+
+
+def _gated(model: nn.Module) -> GatedNetwork:
+    inner = model.module if isinstance(model, DistributedDataParallel) else model
+    if not isinstance(inner, GatedNetwork):
+        raise UsageError(f"this regime trains a GatedNetwork, got {type(inner).__name__}")
+    return inner
+
+
+def _digest(plan: GatePlan) -> str:
+    gates = plan.to_json()
+    return json.dumps([gates["gates"], gates["n_blocks"]], separators=(",", ":"))

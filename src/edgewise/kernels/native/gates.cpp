@@ -1,0 +1,115 @@
+// What a gate keeps of an image, and the lists that the kernels read.
+#include <algorithm>
+#include <cstring>
+
+#include "workspace.h"
+
+namespace ew {
+namespace {
+
+// Partial sums of the writer's tasks, added in their order: the same for any number of threads.
+void add_up(const float *partial, int parts, int64_t stride, int n, std::vector<float> &scores) {
+  scores.assign((n + 15) / 16 * 16, 0.0f);
+  float *to = scores.data();
+  for (int part = 0; part < parts; part++)
+    for (int i = 0; i < n; i++) to[i] += partial[part * stride + i];
+}
+
+void keep(const Variant &variant, Kept &kept, int n, int count, std::vector<int32_t> &chosen) {
+  kept.keys.resize((n + 15) / 16 * 16);
+  chosen.resize(n + kAhead);
+  variant.select(kept.scores.data(), n, count, kept.keys.data(), chosen.data());
+  const int32_t last = count ? chosen[count - 1] : 0;
+  for (int i = 0; i < kAhead; i++) chosen[count + i] = last;
+}
+
+void list_channels(const Step &s, Kept &kept) {
+  const int n = s.kept_channels;
+  kept.list.resize(static_cast<size_t>(s.taps()) * n + kAhead);
+  Entry *to = kept.list.data();
+  const int taps = s.taps();
+  for (int i = 0; i < n; i++) {
+    const int32_t c = kept.channels[i];
+    for (int tap = 0; tap < taps; tap++) *to++ = {s.tap_at[tap] + c, c * taps + tap};
+  }
+  for (int i = 0; i < kAhead; i++) to[i] = to[-1];
+}
+
+void list_positions(const Step &s, const Map &in, Kept &kept) {
+  const int n = s.kept_positions;
+  kept.x_at.resize(n);
+  kept.sum_at.resize(n);
+  kept.row_start.assign(in.height + 1, n);
+  int y = 0, row_end = in.width;
+  kept.row_start[0] = 0;
+  for (int i = 0; i < n; i++) {
+    const int32_t at = kept.positions[i];
+    while (at >= row_end) kept.row_start[++y] = i, row_end += in.width;
+    kept.x_at[i] = in.at[at];
+    kept.sum_at[i] = y * s.grid_w + at - (row_end - in.width);
+  }
+  while (y < in.height - 1) kept.row_start[++y] = n;
+}
+
+void zero_positions(const Map &in, float *map, const Kept &kept, int n_kept) {
+  const int32_t *next = kept.positions.data(), *end = next + n_kept;
+  for (int i = 0; i < in.pixels(); i++) {
+    if (next != end && *next == i)
+      next++;
+    else
+      std::memset(map + in.at[i], 0, in.channels * sizeof(float));
+  }
+}
+
+void zero_channels(const Map &in, float *map, const Kept &kept, int n_kept) {
+  std::vector<int32_t> dropped;
+  const int32_t *next = kept.channels.data(), *end = next + n_kept;
+  for (int c = 0; c < in.channels; c++) {
+    if (next != end && *next == c)
+      next++;
+    else
+      dropped.push_back(c);
+  }
+  for (int i = 0; i < in.pixels(); i++)
+    for (int32_t c : dropped) map[in.at[i] + c] = 0.0f;
+}
+
+void tell(const Run &run, const Step &s, const Map &in, const Kept &kept, int image) {
+  if (!run.masks || !run.masks[run.step]) return;
+  const int64_t stride = in.channels + in.pixels();
+  uint8_t *mask = run.masks[run.step] + image * stride;
+  std::memset(mask, 0, stride);
+  for (int i = 0; i < s.kept_channels; i++) mask[kept.channels[i]] = 1;
+  for (int i = 0; i < s.kept_positions; i++) mask[in.channels + kept.positions[i]] = 1;
+}
+
+}  // namespace
+
+void choose(void *context, int image, int) {
+  Run &run = *static_cast<Run *>(context);
+  const Step &s = run.chain.steps[run.step];
+  const Map &in = run.chain.maps[s.source];
+  const Variant &variant = *run.chain.variant;
+  Kept &kept = run.space.kept[image];
+  float *map = run.map(s.source, image);
+  float *channel_sums = run.channel_sums(s.source, image), *position_sums = run.position_sums(s.source, image);
+  const bool summed = s.source > 0 && run.chain.steps[s.source - 1].kind == EW_CONV;
+  if (!summed && s.gated()) variant.attend(map, in.at.data(), in.pixels(), in.channels, channel_sums, position_sums);
+  const int wide = (in.channels + 15) / 16 * 16;
+  const Step *writer = summed ? &run.chain.steps[s.source - 1] : nullptr;
+  const int chunks = !writer ? 1 : writer->path == EW_SCATTER ? writer->n_strips() : writer->n_chunks();
+  if (s.channel_gate) add_up(channel_sums, chunks, wide, in.channels, kept.scores);
+  keep(variant, kept, in.channels, s.kept_channels, kept.channels);
+  if (s.position_gate) add_up(position_sums, writer ? static_cast<int>(writer->blocks.size()) : 1, in.pixels(), in.pixels(), kept.scores);
+  keep(variant, kept, in.pixels(), s.kept_positions, kept.positions);
+  tell(run, s, in, kept, image);
+  if (s.path == EW_SCATTER) return list_positions(s, in, kept);
+  if (s.position_gate) zero_positions(in, map, kept, s.kept_positions);
+  if (s.path == EW_DENSE) {
+    if (s.channel_gate) zero_channels(in, map, kept, s.kept_channels);
+  } else {
+    list_channels(s, kept);
+  }
+}
+
+}  // namespace ew

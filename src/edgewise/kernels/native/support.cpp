@@ -1,0 +1,21 @@
+// Which variants this processor can run. Compiled for any processor.
+#include "variant.h"
+
+namespace ew {
+
+const Variant *compiled_avx2();
+const Variant *compiled_avx512();
+
+#if defined(__x86_64__)
+const Variant *avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? compiled_avx2() : nullptr; }
+const Variant *avx512() {
+  const bool there = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+                     __builtin_cpu_supports("avx512vl");
+  return there ? compiled_avx512() : nullptr;
+}
+#else
+const Variant *avx2() { return nullptr; }
+const Variant *avx512() { return nullptr; }
+#endif
+
+}  // namespace ew

@@ -1,0 +1,78 @@
+// What one variant of the kernels (AVX-512, AVX2, portable) offers to the engine.
+#ifndef EDGEWISE_VARIANT_H
+#define EDGEWISE_VARIANT_H
+
+#include <stdint.h>
+
+namespace ew {
+
+// One multiplication of a sum: an offset from a pixel's window, and the row of the weights it meets.
+struct Entry {
+  int32_t x;
+  int32_t row;
+};
+
+constexpr int kAhead = 24;     // entries past the end that may be read, for prefetching
+constexpr int kMostVectors = 2;  // vectors of output channels computed together
+
+// What becomes of sums: bias is in them; then residual, activation, pooling, attention sums.
+struct Finish {
+  int n_pixels;           // a multiple of 4 where pooled
+  int relu, pool;
+  const float *residual;  // or null
+  const int32_t *residual_at;
+  float *out;
+  const int32_t *out_at;  // one for each pixel, or for each pooled window
+  float *channel_sums;    // set; or null
+  float *position_sums;   // set, one for each written pixel; or null
+};
+
+struct Direct {
+  const float *x;
+  const int32_t *x_at;  // window of each pixel
+  const Entry *list;
+  int n_list;
+  const float *weights;  // [row][vectors * lanes]
+  const float *bias;
+  int vectors;
+  Finish finish;
+};
+
+struct Scatter {
+  const float *x;
+  const int32_t *x_at;    // kept positions
+  const int32_t *sum_at;  // where each adds to, in pixels of the strip of sums
+  int n_positions;
+  const int32_t *channels;
+  int n_channels;
+  const float *weights;  // of one tap: [channel][vectors * lanes]
+  float *sums;           // [pixel][vectors * lanes]
+  int vectors;
+};
+
+struct Strip {
+  const float *sums;
+  const int32_t *sum_at;  // in pixels
+  int32_t first;          // subtracted from sum_at
+  int vectors;
+  Finish finish;
+};
+
+struct Variant {
+  const char *name;
+  int lanes;
+  void (*direct)(const Direct &);
+  void (*scatter)(const Scatter &);
+  void (*strip)(const Strip &);
+  // The `kept` largest of n scores, ascending; of equal ones the first; NaN is largest. keys: n rounded up to 16.
+  void (*select)(const float *scores, int n, int kept, int32_t *keys, int32_t *chosen);
+  // Sums of a map of n_pixels whose pixels lie at `at`, over pixels and (unless null) over channels.
+  void (*attend)(const float *map, const int32_t *at, int n_pixels, int channels, float *channel_sums, float *position_sums);
+};
+
+const Variant *portable();
+const Variant *avx2();    // null where not compiled in
+const Variant *avx512();
+
+}  // namespace ew
+#endif

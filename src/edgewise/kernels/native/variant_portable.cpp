@@ -1,0 +1,10 @@
+#define EW_LANES 4
+#define EW_PIXELS 4
+#include "variant_body.h"
+
+namespace ew {
+
+static const Variant kVariant = {"portable", EW_LANES, direct, scatter, strip, select, attend};
+const Variant *portable() { return &kVariant; }
+
+}  // namespace ew

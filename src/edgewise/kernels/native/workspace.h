@@ -1,0 +1,71 @@
+// Memory of one run: maps, attention sums, and what each gate keeps of each image.
+#ifndef EDGEWISE_WORKSPACE_H
+#define EDGEWISE_WORKSPACE_H
+
+#include <memory>
+#include <vector>
+
+#include "chain.h"
+
+namespace ew {
+
+// What a gate keeps of one image.
+struct Kept {
+  std::vector<int32_t> channels, positions;  // ascending; channels with kAhead more behind them
+  std::vector<Entry> list;                   // kept channels of all taps
+  std::vector<int32_t> x_at, sum_at;         // of kept positions
+  std::vector<int32_t> row_start;            // first kept position of each row
+  std::vector<int32_t> keys;
+  std::vector<float> scores;
+};
+
+// Memory of one thread.
+struct Scratch {
+  Floats sums;                        // a strip
+  std::vector<int32_t> x_at, sum_at;  // positions that one tap uses
+};
+
+struct Workspace {
+  int batch = 0, slots = 0;
+  std::vector<Floats> buffers;  // by slot of the chain, for all images
+  Floats channel_sums, position_sums;
+  std::vector<int64_t> channel_at, position_at;     // where each map's sums begin
+  int64_t channel_stride = 0, position_stride = 0;  // floats of an image
+  std::vector<Kept> kept;                           // by image
+  std::vector<Scratch> scratch;                     // by thread
+};
+
+std::unique_ptr<Workspace> make_workspace(const ew_chain &chain, int batch, int threads);
+
+// One run under way.
+struct Run {
+  ew_chain &chain;
+  Workspace &space;
+  const float *input;
+  float *output;
+  int batch;
+  uint8_t *const *masks;
+  int step = 0;
+  float *map(int number, int image) const {
+    const Map &m = chain.maps[number];
+    return space.buffers[m.slot].get() + image * chain.slot_sizes[m.slot];
+  }
+  float *channel_sums(int number, int image) const {
+    return space.channel_sums.get() + image * space.channel_stride + space.channel_at[number];
+  }
+  float *position_sums(int number, int image) const {
+    return space.position_sums.get() + image * space.position_stride + space.position_at[number];
+  }
+};
+
+// Tasks of the phases; context is a Run.
+void read_input(void *context, int task, int slot);
+void write_output(void *context, int task, int slot);
+void choose(void *context, int image, int slot);    // what the step's gate keeps
+void windows(void *context, int task, int slot);    // outputs from windows
+void positions(void *context, int task, int slot);  // outputs from kept positions
+void shortcut(void *context, int image, int slot);
+int input_tasks(const Run &run);
+
+}  // namespace ew
+#endif

@@ -1,0 +1,159 @@
+"""The dense network in its fastest runtime, and the dynamic one with our kernels, timed interleaved in one run."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from edgewise._core.errors import DeviceError
+from edgewise._core.progress import Progress
+from edgewise.dynamic import GatedNetwork
+from edgewise.measure.database import LatencyDatabase
+from edgewise.measure.runtimes import Runtime, open_runtime
+from edgewise.measure.sampling import Sample
+from edgewise.measure.settings import RuntimeSettings
+from edgewise.recipes.dynamic_sessions import OPENVINO
+from edgewise.recipes.records import LoadedModel
+from edgewise.recipes.sparsify.request import SparsifyRequest
+from edgewise.recipes.timing import TimingJob, time_together
+
+TORCH = "torch-cpu"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DenseTimes:
+    """Timings of the dense network, by runtime.
+
+    Attributes:
+        samples: One for each runtime that is installed.
+    """
+
+    samples: dict[str, Sample]
+
+    @property
+    def fastest(self) -> str:
+        """The runtime with the smallest minimum."""
+        return min(self.samples, key=lambda name: self.samples[name].min_s)
+
+    @property
+    def fastest_s(self) -> float:
+        """Its minimum."""
+        return self.samples[self.fastest].min_s
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SideBySide:
+    """Dense and dynamic, from one interleaved run.
+
+    Attributes:
+        dense: The dense network.
+        dynamic: Timings of the dynamic networks, in the order given.
+        runtime: What the dynamic networks ran in.
+        threads: Threads of all.
+        batch: Images at once.
+    """
+
+    dense: DenseTimes
+    dynamic: tuple[Sample, ...]
+    runtime: str
+    threads: int
+    batch: int
+
+    def to_json(self, *, ideal: float) -> dict[str, Any]:
+        """The figures as JSON values; ``dense_s`` and ``dynamic_s`` are minima, as the ratio of two rows compares them."""
+        sample, fastest = self.dynamic[-1], self.dense.samples[self.dense.fastest]
+        speedup = fastest.min_s / sample.min_s
+        return {
+            "kind": "measured",
+            "dense_s": fastest.min_s,
+            "dense_median_s": fastest.latency_s,
+            "dense_runtime": self.dense.fastest,
+            "dynamic_s": sample.min_s,
+            "dynamic_median_s": sample.latency_s,
+            "dynamic_runtime": self.runtime,
+            "speedup": speedup,
+            "ideal_speedup": ideal,
+            "realised": speedup / ideal,
+            "threads": self.threads,
+            "batch": self.batch,
+            "noisy": sample.noisy or fastest.noisy,
+            "dense": [
+                {"runtime": name, "min_s": one.min_s, "latency_s": one.latency_s, "noisy": one.noisy}
+                for name, one in self.dense.samples.items()
+            ],
+        }
+
+
+def time_dense(request: SparsifyRequest, loaded: LoadedModel, *, progress: Progress) -> DenseTimes:
+    """Times the dense network alone, in every runtime asked for that is installed.
+
+    Raises:
+        DeviceError: None of them is.
+    """
+    jobs = _dense_jobs(request, loaded, progress=progress)
+    with LatencyDatabase(request.device.db, progress=progress) as database:
+        samples = time_together(jobs, database=database, progress=progress)
+    return DenseTimes(samples={job.runtime.settings.device: sample for job, sample in zip(jobs, samples, strict=True)})
+
+
+def time_side_by_side(request: SparsifyRequest, loaded: LoadedModel, networks: Sequence[GatedNetwork], *, progress: Progress) -> SideBySide:
+    """Times dense and dynamic networks interleaved; the dynamic ones in PyTorch where OpenVINO or a compiler is missing.
+
+    Args:
+        request: Runtimes, threads and batch.
+        loaded: The dense network.
+        networks: Networks with gates, at the ratios that they are to run with.
+        progress: Is told how far it is.
+
+    Raises:
+        DeviceError: No runtime can run them.
+    """
+    dense = _dense_jobs(request, loaded, progress=progress)
+    try:
+        return _timed(request, loaded, dense, networks, device=OPENVINO, progress=progress)
+    except DeviceError as error:
+        progress.note(f"dynamic networks run in PyTorch, not in OpenVINO: {error}")
+        return _timed(request, loaded, dense, networks, device=TORCH, progress=progress)
+
+
+def _timed(
+    request: SparsifyRequest,
+    loaded: LoadedModel,
+    dense: Sequence[TimingJob],
+    networks: Sequence[GatedNetwork],
+    *,
+    device: str,
+    progress: Progress,
+) -> SideBySide:
+    runtime = _runtime(request, device)
+    jobs = [*dense, *(TimingJob(loaded=_as_model(loaded, network), runtime=runtime) for network in networks)]
+    with LatencyDatabase(request.device.db, progress=progress) as database:
+        samples = time_together(jobs, database=database, progress=progress)
+    by_runtime = {job.runtime.settings.device: sample for job, sample in zip(dense, samples[: len(dense)], strict=True)}
+    return SideBySide(
+        dense=DenseTimes(samples=by_runtime),
+        dynamic=tuple(samples[len(dense) :]),
+        runtime=f"{device} with edgewise kernels",
+        threads=request.device.threads,
+        batch=request.device.batch,
+    )
+
+
+def _as_model(loaded: LoadedModel, network: GatedNetwork) -> LoadedModel:
+    record = loaded.record.followed_by(network.plan, trained=loaded.trained)
+    return replace(loaded, model=network.eval(), record=record, name=f"{loaded.name}, dynamic")
+
+
+def _dense_jobs(request: SparsifyRequest, loaded: LoadedModel, *, progress: Progress) -> list[TimingJob]:
+    jobs = []
+    for name in request.dense_devices:
+        try:
+            jobs.append(TimingJob(loaded=loaded, runtime=_runtime(request, name)))
+        except DeviceError as error:
+            progress.note(f"not compared with {name}: {error}")
+    if not jobs:
+        raise DeviceError(f"none of {', '.join(request.dense_devices)} is installed; pip install 'edgewise[openvino,onnx]'")
+    return jobs
+
+
+def _runtime(request: SparsifyRequest, name: str) -> Runtime:
+    return open_runtime(RuntimeSettings(device=name, threads=request.device.threads, batch=request.device.batch))

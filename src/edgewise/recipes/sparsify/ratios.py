@@ -1,0 +1,194 @@
+"""The gates of a network and their ratios: as given, or chosen for a target."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+from edgewise._core.errors import SpecError, TargetError
+from edgewise._core.progress import Progress
+from edgewise.dynamic import GatedNetwork, place_gates
+from edgewise.dynamic.accounting import count_macs, macs_by_block
+from edgewise.dynamic.choosing import Choice, choose_ratios
+from edgewise.dynamic.sensitivity import Sensitivity, SweepPoint, sweep_blocks
+from edgewise.ir import NetSpec
+from edgewise.ir.gates import GatePlan
+from edgewise.recipes.records import LoadedModel
+from edgewise.recipes.sparsify.latency import DenseTimes, time_side_by_side
+from edgewise.recipes.sparsify.request import RatioRequest, SparsifyRequest
+from edgewise.train.data import Dataset
+
+GRID = (0.2, 0.4, 0.6, 0.8, 0.9)
+"""Ratios tried of each block and side where they are chosen."""
+MOST_CORRECTIONS = 3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Start:
+    """What a run starts from.
+
+    Attributes:
+        loaded: The dense network.
+        net: The same as hardware sees it.
+        plan: Its gates, at the ratios given or at 0.
+        data: What to train and judge with; none to do neither.
+    """
+
+    loaded: LoadedModel
+    net: NetSpec
+    plan: GatePlan
+    data: Dataset | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Chosen:
+    """Ratios chosen for a target, and what they were chosen by.
+
+    Attributes:
+        plan: The gates.
+        target: The target as typed.
+        predicted_loss: Sum of what the blocks lose alone.
+        predicted: Share of the multiply-accumulates, or seconds, that the choice expects.
+        met: Whether the target holds: counted, or as measured.
+        corrections: Choices after the first.
+        sensitivity: What the blocks lose.
+    """
+
+    plan: GatePlan
+    target: str
+    predicted_loss: float
+    predicted: float
+    met: bool
+    corrections: int
+    sensitivity: Sensitivity
+
+    def to_json(self) -> dict[str, Any]:
+        """All but the plan as JSON values."""
+        names = ("target", "predicted_loss", "predicted", "met", "corrections")
+        return {**{name: getattr(self, name) for name in names}, "sensitivity": self.sensitivity.to_json()}
+
+    @staticmethod
+    def from_json(plan: GatePlan, value: Mapping[str, Any]) -> "Chosen":
+        """What :meth:`to_json` wrote."""
+        sweep = value["sensitivity"]
+        points = tuple(SweepPoint(**point) for point in sweep["points"])
+        sensitivity = Sensitivity(points=points, dense=sweep["dense"], n_images=sweep["images"], n_blocks=sweep["n_blocks"])
+        names = ("target", "predicted_loss", "predicted", "met", "corrections")
+        return Chosen(plan=plan, sensitivity=sensitivity, **{name: value[name] for name in names})
+
+
+def gates_of(net: NetSpec, request: RatioRequest) -> GatePlan:
+    """The gates at the ratios given; where they are to be chosen, at 0.
+
+    Raises:
+        SpecError: The network has nothing to gate.
+        PlanError: The number of ratios is not that of the blocks.
+    """
+    plan = place_gates(net, channel_ratios=request.channels, spatial_ratios=request.positions, block_outputs=request.block_outputs)
+    if not plan.gates:
+        raise SpecError(f"{net.name} has nothing to gate: no map is written by one convolution and read by one other alone")
+    return plan
+
+
+def choose_for_macs(request: RatioRequest, net: NetSpec, plan: GatePlan, sensitivity: Sensitivity) -> Chosen:
+    """The ratios that lose least at a share of the multiply-accumulates, as the tutorial counts them.
+
+    Raises:
+        TargetError: It is out of reach.
+    """
+    assert request.macs_at_most is not None
+    blocks, total = macs_by_block(net, plan), count_macs(net, plan).macs
+    limit = request.macs_at_most * total - (total - sum(blocks))
+    least = 1 - count_macs(net, plan.with_ratios([GRID[-1]] * plan.n_blocks, [GRID[-1]] * plan.n_blocks)).reduction
+    if request.macs_at_most < least:
+        remedy = "ask for more" if request.block_outputs else "ask for more, or add --block-outputs"
+        raise TargetError(
+            f"--macs-at-most {request.macs_at_most:g}x is out of reach: {least:.3f}x is the least that gates can leave; {remedy}"
+        )
+    choice = choose_ratios(plan, sensitivity, lambda block, c, s: blocks[block] * (1 - c) * (1 - s), limit=limit, ratios=GRID)
+    return Chosen(
+        plan=choice.plan,
+        target=f"{request.macs_at_most:g}x MACs",
+        predicted_loss=choice.loss,
+        predicted=1 - count_macs(net, choice.plan).reduction,
+        met=True,
+        corrections=0,
+        sensitivity=sensitivity,
+    )
+
+
+def choose_for_latency(
+    request: SparsifyRequest, start: Start, sensitivity: Sensitivity, *, dense: DenseTimes, progress: Progress
+) -> Chosen:
+    """The ratios that lose least at a latency on this machine: predicted from kernels, then measured and corrected.
+
+    Raises:
+        TargetError: It is out of reach.
+    """
+    assert request.ratios.latency is not None
+    target_s = request.ratios.latency.seconds(dense.fastest_s)
+    prices = _kernel_prices(request, start, progress=progress)
+    fixed_s, scale, corrections = dense.fastest_s - sum(prices.values_at(0.0, 0.0)), 1.0, -1
+    while corrections < MOST_CORRECTIONS:
+        corrections += 1
+        choice = _choice(start.plan, sensitivity, prices, limit=target_s * scale - fixed_s)
+        predicted_s = choice.cost + fixed_s
+        timing = time_side_by_side(request, start.loaded, [GatedNetwork(start.loaded.model, choice.plan)], progress=progress)
+        target_s, measured_s = request.ratios.latency.seconds(timing.dense.fastest_s), timing.dynamic[-1].min_s
+        progress.note(f"predicted {predicted_s * 1e3:.3f} ms, measured {measured_s * 1e3:.3f} ms, target {target_s * 1e3:.3f} ms")
+        if measured_s <= target_s:
+            break
+        scale *= 0.98 * target_s / measured_s
+    return Chosen(
+        plan=choice.plan,
+        target=str(request.ratios.latency),
+        predicted_loss=choice.loss,
+        predicted=predicted_s,
+        met=measured_s <= target_s,
+        corrections=corrections,
+        sensitivity=sensitivity,
+    )
+
+
+def sensitivity_of(request: SparsifyRequest, start: Start, *, progress: Progress) -> Sensitivity:
+    """What the blocks lose, on validation images."""
+    assert start.data is not None
+    batches = list(start.data.validation.first(request.ratios.images))
+    return sweep_blocks(start.loaded.model, start.plan, batches, ratios=GRID, progress=progress)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Prices:
+    """Measured seconds of each block's gated convolutions at every pair of ratios."""
+
+    seconds: Mapping[tuple[int, float, float], float]
+
+    def __call__(self, block: int, channels: float, positions: float) -> float:
+        return self.seconds[(block, channels, positions)]
+
+    def values_at(self, channels: float, positions: float) -> list[float]:
+        """Of all blocks at one pair."""
+        return [value for (_, c, s), value in self.seconds.items() if (c, s) == (channels, positions)]
+
+
+def _kernel_prices(request: SparsifyRequest, start: Start, *, progress: Progress) -> _Prices:
+    from edgewise.dynamic.running import kernel_costs  # needs the compiled kernels
+
+    grid, plan = (0.0, *GRID), start.plan
+    progress.start("measuring kernels", len(grid) ** 2)
+    found: dict[tuple[int, float, float], float] = {}
+    for channels, positions in product(grid, grid):
+        at = plan.with_ratios([channels] * plan.n_blocks, [positions] * plan.n_blocks)
+        costs = kernel_costs(start.net, at, threads=request.device.threads, batch=request.device.batch)
+        for block in range(plan.n_blocks):
+            gates = [gate.consumer for gate in plan.gates if gate.block == block]
+            found[(block, channels, positions)] = sum(costs[name].dynamic_s for name in gates)
+        progress.advance()
+    return _Prices(seconds=found)
+
+
+def _choice(plan: GatePlan, sensitivity: Sensitivity, prices: _Prices, *, limit: float) -> Choice:
+    try:
+        return choose_ratios(plan, sensitivity, prices, limit=limit, ratios=GRID)
+    except TargetError as error:
+        raise TargetError(f"the latency is out of reach on this machine by pruning maps alone ({error}, in seconds of kernels)") from error

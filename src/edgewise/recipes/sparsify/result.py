@@ -1,0 +1,179 @@
+"""All figures of a sparsify run as JSON values."""
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from edgewise._core.progress import Progress
+from edgewise.dynamic import record_masks
+from edgewise.dynamic.accounting import MacCount, count_macs, macs_by_block
+from edgewise.dynamic.redundancy import redundancy_of
+from edgewise.ir import NetSpec
+from edgewise.ir.gates import Gate, GatePlan
+from edgewise.measure.host import describe_host
+from edgewise.recipes.records import LoadedModel
+from edgewise.recipes.sparsify.latency import SideBySide
+from edgewise.recipes.sparsify.ratios import Chosen
+from edgewise.recipes.sparsify.request import SparsifyRequest
+from edgewise.recipes.sparsify.training import Judged
+from edgewise.train.data import Dataset
+
+_MASK_IMAGES = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """All that a run knows when it is done.
+
+    Attributes:
+        loaded: The dense network.
+        net: The same as hardware sees it.
+        plan: The gates.
+        chosen: How the ratios were chosen, or none where they were given.
+        judged: The gated network and the accuracies.
+        data: What it was trained with.
+        timing: What dense and dynamic network take.
+    """
+
+    loaded: LoadedModel
+    net: NetSpec
+    plan: GatePlan
+    chosen: Chosen | None
+    judged: Judged
+    data: Dataset | None
+    timing: SideBySide | None = None
+
+
+def result_value(
+    request: SparsifyRequest, found: Found, *, settings: Mapping[str, Any], seconds: float, progress: Progress
+) -> dict[str, Any]:
+    """The content of ``result.json``; ``macs`` counts convolutions alone, as the tutorial does."""
+    judged, timing, count = found.judged, found.timing, count_macs(found.net, found.plan)
+    fastest = None if timing is None else timing.dense.samples[timing.dense.fastest]
+    last = None if timing is None else timing.dynamic[-1]
+    return {
+        "command": "sparsify",
+        "model": found.loaded.name,
+        "device": None if timing is None else timing.runtime,
+        "threads": request.device.threads,
+        "batch": request.device.batch,
+        "precision": "fp32",
+        "kind": "measured",
+        "baseline": {
+            "accuracy": judged.baseline,
+            "accuracy_validation": judged.baseline_validation,
+            "macs": count.macs,
+            "macs_with_linear": found.net.macs,
+            "params": found.net.params,
+            "latency_s": None if fastest is None else fastest.latency_s,
+            "min_s": None if fastest is None else fastest.min_s,
+        },
+        "result": {
+            "accuracy": judged.accuracy,
+            "accuracy_validation": judged.accuracy_validation,
+            "untrained_validation": judged.untrained_validation,
+            "macs": count.macs_executed,
+            "macs_counted": count.macs_counted,
+            "macs_executed": count.macs_executed,
+            "reduction": count.reduction,
+            "reduction_executed": count.reduction_executed,
+            "params": found.net.params,
+            "latency_s": None if last is None else last.latency_s,
+            "min_s": None if last is None else last.min_s,
+        },
+        "ratios": {"channel": list(found.plan.channel_ratios), "spatial": list(found.plan.spatial_ratios)},
+        "latency": None if timing is None else timing.to_json(ideal=count.ideal_speedup),
+        "accounting": _accounting(count),
+        "blocks": _blocks(found),
+        "gates": [_gate(gate) for gate in found.plan.gates],
+        "budgets": _budgets(found),
+        "redundancy": _redundancy(found, progress=progress),
+        "chosen": None if found.chosen is None else found.chosen.to_json(),
+        "fine_tune": {"history": list(judged.history), "seconds": judged.seconds} if judged.fine_tuned else None,
+        "warnings": list(judged.warnings),
+        "settings": dict(settings),
+        "provenance": _provenance(request),
+        "seconds": seconds,
+    }
+
+
+def _accounting(count: MacCount) -> dict[str, Any]:
+    return {
+        **count.to_json(),
+        "counted": "convolutions only, each gated one on its input side, ratios not rounded; attention and top-k not counted",
+        "executed": "whole channels and positions; attention_adds, ranked and packed_bytes are what choosing the masks costs",
+    }
+
+
+def _blocks(found: Found) -> list[dict[str, Any]]:
+    macs = macs_by_block(found.net, found.plan)
+    rows = []
+    for block in range(found.plan.n_blocks):
+        gates = [gate for gate in found.plan.gates if gate.block == block]
+        rows.append(
+            {
+                "block": block,
+                "hw": list(found.net.layer(gates[0].producer).out_hw),
+                "gates": len(gates),
+                "macs": macs[block],
+                "channel_ratio": gates[0].channel_ratio,
+                "spatial_ratio": gates[0].spatial_ratio,
+            }
+        )
+    return rows
+
+
+def _gate(gate: Gate) -> dict[str, Any]:
+    return {
+        "consumer": gate.consumer,
+        "producer": gate.producer,
+        "block": gate.block,
+        "channels": gate.channels,
+        "kept_channels": gate.kept_channels,
+        "positions": math.prod(gate.hw),
+        "kept_positions": gate.kept_positions,
+    }
+
+
+def _budgets(found: Found) -> list[dict[str, Any]]:
+    rows = []
+    for place, budget in enumerate(found.judged.model.budgets):
+        plan = found.plan.scaled(budget.share)
+        count = count_macs(found.net, plan)
+        rows.append(
+            {
+                "share": budget.share,
+                "channel": list(plan.channel_ratios),
+                "spatial": list(plan.spatial_ratios),
+                "macs_counted": count.macs_counted,
+                "macs_executed": count.macs_executed,
+                "reduction": count.reduction,
+                "accuracy": found.judged.by_budget[place] if found.judged.by_budget else None,
+                "latency_s": budget.latency_s,
+            }
+        )
+    return rows
+
+
+def _redundancy(found: Found, *, progress: Progress) -> list[dict[str, Any]]:
+    if found.data is None:
+        return []
+    batches = found.data.validation.first(_MASK_IMAGES)
+    progress.start("recording masks", len(batches))
+    masks = record_masks(found.judged.model.plain(), found.plan, batches, progress=progress)
+    return [row.to_json() for row in redundancy_of(found.plan, masks)]
+
+
+def _provenance(request: SparsifyRequest) -> dict[str, Any]:
+    host = describe_host()
+    return {
+        "cpu": host.cpu,
+        "isa": host.isa,
+        "cores": host.cores,
+        "system": host.system,
+        "versions": dict(host.versions),
+        "seed": request.seed,
+        "date": time.strftime("%Y-%m-%d"),
+    }

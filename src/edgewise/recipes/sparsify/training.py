@@ -1,0 +1,149 @@
+"""The accuracy side of sparsify: training with the masks on, and judging dense and pruned."""
+
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from edgewise._core.progress import Progress
+from edgewise.dynamic import GatedNetwork
+from edgewise.dynamic.training import RatioAscent, SandwichSampling
+from edgewise.ir.gates import Budget, GatePlan
+from edgewise.recipes.records import LoadedModel
+from edgewise.recipes.sparsify.request import SparsifyRequest
+from edgewise.recipes.training import CHECKPOINT_FILE, DISTILL_WEIGHT, history_of, warnings_of
+from edgewise.train.calibrate import recalibrate_batch_norm
+from edgewise.train.data import Dataset
+from edgewise.train.evaluate import accuracy
+from edgewise.train.loop import Checkpoint, FineTune, FineTuneResult, Goal, fine_tune
+
+BUDGET_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""Shares of the ratios that a one-for-all network keeps statistics for."""
+_SCORING_BATCHES = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """A gated network after training, judged beside the dense one.
+
+    Attributes:
+        model: The network with its gates.
+        fine_tuned: Whether it saw training data.
+        baseline: Accuracy of the dense network on the test part, or none.
+        baseline_validation: On the validation part.
+        accuracy: Of the result, on the test part.
+        accuracy_validation: On the validation part.
+        untrained_validation: Of the dense weights with the gates on, before any training, on the validation part.
+        by_budget: Test accuracy at each budget of a one-for-all network.
+        history: Records of the epochs, as JSON values.
+        seconds: Time spent in training.
+        scratch: Files that are no longer needed once the run is written.
+        warnings: What a person should know.
+    """
+
+    model: GatedNetwork
+    fine_tuned: bool = False
+    baseline: float | None = None
+    baseline_validation: float | None = None
+    accuracy: float | None = None
+    accuracy_validation: float | None = None
+    untrained_validation: float | None = None
+    by_budget: tuple[float, ...] = ()
+    history: tuple[dict[str, Any], ...] = ()
+    seconds: float = 0.0
+    scratch: tuple[Path, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def train_gated(request: SparsifyRequest, dense: LoadedModel, plan: GatePlan, data: Dataset | None, *, progress: Progress) -> Judged:
+    """Trains a copy of the network with its gates, and judges both.
+
+    Args:
+        request: How to train.
+        dense: The network without gates; judged only if it was ever trained.
+        plan: Gates and their ratios.
+        data: What to train and judge with; none to do neither.
+        progress: Is told how far it is.
+    """
+    if data is None:
+        return Judged(model=GatedNetwork(dense.model, plan).eval())
+    assert request.data is not None
+    if request.data.epochs == 0 and not request.one_for_all:
+        tuned, network = None, _recalibrated(dense.model, plan, data, progress=progress)
+    else:
+        tuned = _tuned(request, dense.model, plan, data, progress=progress)
+        assert isinstance(tuned.model, GatedNetwork)
+        network = tuned.model
+    by_budget: tuple[float, ...] = ()
+    if request.one_for_all:
+        network, by_budget = _with_tables(network, data, progress=progress)
+    judge = dense.trained
+    return Judged(
+        model=network,
+        fine_tuned=True,
+        baseline=accuracy(dense.model, data.test) if judge else None,
+        baseline_validation=accuracy(dense.model, data.validation) if judge else None,
+        accuracy=by_budget[-1] if by_budget else accuracy(network, data.test),
+        accuracy_validation=accuracy(network, data.validation),
+        untrained_validation=None if tuned is None or request.one_for_all else tuned.score_before,
+        by_budget=by_budget,
+        history=() if tuned is None else history_of(tuned),
+        seconds=0.0 if tuned is None else tuned.seconds,
+        scratch=() if request.out is None else (request.out / CHECKPOINT_FILE,),
+        warnings=() if tuned is None else warnings_of(tuned),
+    )
+
+
+def _recalibrated(model: nn.Module, plan: GatePlan, data: Dataset, *, progress: Progress) -> GatedNetwork:
+    progress.note("recalibrating batch norms with the gates at work")
+    network = GatedNetwork(model, plan)
+    recalibrate_batch_norm(network, data.train)
+    return network.eval()
+
+
+def _tuned(request: SparsifyRequest, model: nn.Module, plan: GatePlan, data: Dataset, *, progress: Progress) -> FineTuneResult:
+    assert request.data is not None
+    config = FineTune(
+        epochs=request.data.epochs, lr=request.lr, seed=request.seed, distill_weight=DISTILL_WEIGHT if request.distill else 0.0
+    )
+    if request.one_for_all:
+        goal = Goal(regime=SandwichSampling(plan=plan), evaluate=lambda network: _score_of_ends(network, plan, data))
+    else:
+        goal = Goal(regime=RatioAscent(plan=plan, ramp=request.ramp), teacher=model if request.distill else None)
+    checkpoint = None if request.out is None else Checkpoint(path=request.out / CHECKPOINT_FILE, resume=request.resume)
+    return fine_tune(GatedNetwork(model, plan), data, config=config, goal=goal, checkpoint=checkpoint, progress=progress)
+
+
+def _score_of_ends(model: nn.Module, plan: GatePlan, data: Dataset) -> float:
+    """Mean validation accuracy of the densest and the sparsest network, each with statistics of its own."""
+    found = []
+    for share in (0.0, 1.0):
+        network = deepcopy(model)
+        assert isinstance(network, GatedNetwork)
+        network.set_ratios(plan.scaled(share))
+        recalibrate_batch_norm(network, data.train, n_batches=_SCORING_BATCHES)
+        found.append(accuracy(network, data.validation))
+    return sum(found) / len(found)
+
+
+def _with_tables(network: GatedNetwork, data: Dataset, *, progress: Progress) -> tuple[GatedNetwork, tuple[float, ...]]:
+    """The network with batch-norm statistics for every budget, switched to the last, and the test accuracy at each."""
+    served = network.with_budgets(tuple(Budget(share=share) for share in BUDGET_SHARES)).eval()
+    progress.start("statistics of the budgets", len(BUDGET_SHARES))
+    found = []
+    for place, share in enumerate(BUDGET_SHARES):
+        served.set_ratios(served.full_plan.scaled(share))
+        recalibrate_batch_norm(served, data.train)
+        served.keep_statistics(place)
+        found.append(accuracy(served, data.test))
+        progress.advance()
+    served.switch(len(BUDGET_SHARES) - 1)
+    return served, tuple(found)
+
+
+def timed(network: GatedNetwork, latencies_s: tuple[float, ...]) -> GatedNetwork:
+    """The one-for-all network that knows what its budgets take."""
+    budgets = tuple(replace(budget, latency_s=latency_s) for budget, latency_s in zip(network.budgets, latencies_s, strict=True))
+    return network.with_budgets(budgets)
