@@ -73,6 +73,11 @@ class Bench:
         positions = part.positions[start:stop]
         return list(replace(part, positions=positions, batch_size=50))
 
+    def images(self, start: int, stop: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Some of the images that both modes are compared on, and their classes."""
+        batches = self.test(N_BITWISE, start, stop)
+        return torch.cat([batch[0] for batch in batches]), torch.cat([batch[1] for batch in batches])
+
     def calibration(self) -> list[Any]:
         """Images of the validation part."""
         return list(replace(self.data.validation.first(128), batch_size=64))
@@ -166,27 +171,38 @@ def accuracies(bench: Bench) -> Iterator[str]:
 
 
 def both_modes(bench: Bench) -> Iterator[str]:
-    """The same cells, folded and bit by bit, on fewer images."""
+    """The same cells, digitally, folded and bit by bit, on fewer images: what each guesses, a digit an image."""
     for noise in NOISES[1:]:
-        row = bench.found.setdefault("modes", {}).setdefault(
-            f"{noise:g}", {"images": 0, "folded": 0, "bitwise": 0, "digital": 0, "agree": 0}
-        )
-        while row["images"] < N_BITWISE:
-            batches = bench.test(N_BITWISE, row["images"], row["images"] + PIECE_IMAGES)
-            images, classes = torch.cat([batch[0] for batch in batches]), torch.cat([batch[1] for batch in batches])
-            model = bench.model()
-            guesses = {}
-            with torch.no_grad():
-                guesses["digital"] = model(images).argmax(1)
-                for mode in ("folded", "bitwise"):
-                    deployed = deploy(model, settings_of(noise, mode=mode), bench.calibration()[:1])
-                    deployed.program(0, 0)
-                    guesses[mode] = deployed.model(images).argmax(1)
-            for mode, guess in guesses.items():
-                row[mode] += int((guess == classes).sum())
-            row["agree"] += int((guesses["folded"] == guesses["bitwise"]).sum())
-            row["images"] += len(images)
-            yield f"modes, noise {noise:g}: {row}"
+        row = bench.found.setdefault("modes", {}).setdefault(f"{noise:g}", {"classes": "", "digital": "", "bitwise": "", "folded": ""})
+        for mode in ("digital", "bitwise", "folded"):
+            while len(row[mode]) < N_BITWISE:
+                images, classes = bench.images(len(row[mode]), len(row[mode]) + PIECE_IMAGES)
+                row["classes"] += _digits(classes) if mode == "digital" else ""
+                row[mode] += _digits(_guesses(bench, images, mode=mode, noise=noise))
+                row["right"] = {one: _same(row[one], row["classes"]) for one in ("digital", "bitwise", "folded")}
+                row["agree"] = _same(row["folded"], row["bitwise"])
+                yield f"modes, noise {noise:g}, {mode}: {len(row[mode])} images, {row['right']}, {row['agree']} alike"
+
+
+def _guesses(bench: Bench, images: torch.Tensor, *, mode: str, noise: float) -> torch.Tensor:
+    model = bench.model()
+    if mode != "digital":
+        deployed = deploy(model, settings_of(noise, mode=mode), bench.calibration()[:1])
+        deployed.program(0, 0)
+        model = deployed.model
+    with torch.no_grad():
+        return model(images).argmax(1)
+
+
+def _digits(classes: torch.Tensor) -> str:
+    return "".join(str(number) for number in classes.tolist())
+
+
+def _same(some: str, others: str) -> int:
+    return sum(one == other for one, other in zip(some, others, strict=False))
+
+
+STAGES = {"tuning": tuning, "masked": masked_training, "accuracies": accuracies, "modes": both_modes}
 
 
 def main() -> None:
@@ -197,6 +213,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--seconds", type=float, default=50.0)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--stages", default=",".join(STAGES), help="which of them, in this order")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     start_s = time.monotonic()
@@ -213,8 +230,8 @@ def main() -> None:
         "chips": N_CHIPS,
         "noise": "programming, proportional to the conductance",
     }
-    for stage in (tuning, masked_training, accuracies, both_modes):
-        for news in stage(bench):
+    for stage in arguments.stages.split(","):
+        for news in STAGES[stage](bench):
             bench.save()
             sys.stdout.write(f"{bench.name}: {news}\n")
             sys.stdout.flush()
