@@ -198,9 +198,7 @@ class CrossbarLayer(nn.Module):
                 own = slice(group * geometry.own_outputs, (group + 1) * geometry.own_outputs)
                 blocks = blocks_of_cells(cast(Cells, self.cells), rows, own, self.settings)
                 flat = windows[:, group].permute(0, 2, 1).reshape(-1, geometry.own_rows).int()
-                found = multiply_bitwise(
-                    flat, blocks, self.settings, signed=bool(self.input_signed), step=step, generator=self.generator
-                )
+                found = multiply_bitwise(flat, blocks, self.settings, signed=bool(self.input_signed), step=step, generator=self.generator)
                 total[:, group] = found.reshape(len(windows), -1, geometry.own_outputs).permute(0, 2, 1)
             return geometry.from_windows(total, codes)
 
