@@ -145,6 +145,8 @@ def tables(value: Value) -> str:
 
 def simulate(value: Value) -> str:
     """The layers with what bounds them, and the whole network."""
+    if value.get("chip"):
+        return _on_chip(value)
     rows = [
         [
             layer["name"],
@@ -165,6 +167,32 @@ def simulate(value: Value) -> str:
     known = f"{value['coefficients']} coefficients, {value['extrapolated_share']:.0%} of the time extrapolated"
     total = f"{_seconds(value['latency_s'])} simulated on {value['device']} at batch {value['batch']} ({known})"
     return f"{columns(header, rows, numeric=[4, 5, 6, 7, 9])}\n\n{total}"
+
+
+def _on_chip(value: Value) -> str:
+    """The layers of a network on a crossbar chip, and its latencies, energy and area."""
+    rows = [
+        [
+            layer["name"],
+            layer["op"],
+            f"{layer['in_channels']}→{layer['out_channels']}",
+            layer["arrays"],
+            f"{layer['utilisation']:.2f}",
+            layer["positions"],
+            _seconds(layer["latency_s"]),
+            _shown(layer["energy_j"], 1e6),
+        ]
+        for layer in value["layers"]
+    ]
+    header = ["layer", "op", "channels", "arrays", "cells used", "products", "latency", "energy, uJ"]
+    chip = value["chip"]
+    lines = [
+        f"{_seconds(value['latency_s'])} simulated on {value['device']} at batch {value['batch']}: {value['latency_is']}",
+        f"{_seconds(chip['whole_copies_s'])} with whole copies, {_seconds(chip['serial_s'])} with one copy, layer after layer",
+        f"{_shown(value['energy_j'], 1e6)} uJ, {chip['arrays']:,.0f} arrays in {chip['tiles']:,.0f} tiles"
+        + (f" of {chip['area_mm2']:.2f} mm2" if "area_mm2" in chip else ""),
+    ]
+    return columns(header, rows, numeric=[3, 4, 5, 6, 7]) + "\n\n" + "\n".join(lines)
 
 
 def predict(value: Value) -> str:
