@@ -7,12 +7,9 @@ import numpy as np
 import pytest
 
 from edgewise.cli import main
-from edgewise.cost.chip import CrossbarDevice, load_chip
-from edgewise.cost.protocol import Device
 from edgewise.recipes.runs import load_model
 from edgewise.recipes.tables import make_tables
 from edgewise.recipes.tables.reram import PUBLISHED, decoded_per_mm2, decoded_per_w
-from edgewise.trace import trace
 
 SMALL = """
 from torch import nn
@@ -140,17 +137,3 @@ def test_tables_keep_quoted_and_simulated_apart() -> None:
         f"VGG, edgewise {name}" for name in ("dense", "gating", "reload", "static", "static-both")
     }
     assert next(row.quoted for row in rows if row.row == "ResNet ours" and row.column == "latency, ms") == 2.67
-
-
-def test_a_chip_is_a_device() -> None:
-    loaded = load_model("resnet20")
-    net = trace(loaded.model, loaded.inputs(), name="resnet20", verify=False).net
-    device = CrossbarDevice(chip=load_chip("isaac"))
-    assert isinstance(device, Device)
-    pieces = device.pieces(net)
-    total = device.total(pieces, device.estimate(pieces))
-    expected = sum(float(dict(one.detail)["arrays"]) * float(dict(one.detail)["positions"]) for one in device.estimate(pieces))
-    assert total.latency_s == pytest.approx(expected * 1.6e-6 / 16128) and total.kind == "simulated" and total.energy_j
-    narrower = net.with_widths({tie.name: tie.width // 2 for tie in net.ties if tie.free})
-    fewer = device.pieces(narrower)
-    assert device.total(fewer, device.estimate(fewer)).latency_s < total.latency_s

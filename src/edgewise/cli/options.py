@@ -10,7 +10,7 @@ from edgewise._core.errors import UsageError
 from edgewise.recipes.requests import DataRequest
 
 # A comma ends a device where the name of another follows: commands behind `exec:` may hold commas.
-_BETWEEN_DEVICES = re.compile(r",(?=\s*(?:exec:|lut:|gpu:|portable:|[A-Za-z][A-Za-z0-9-]*\s*(?:,|$)))")
+_BETWEEN_DEVICES = re.compile(r",(?=\s*(?:exec:|lut:|gpu:|portable:|chip:|[A-Za-z][A-Za-z0-9-]*\s*(?:,|$)))")
 
 Model: TypeAlias = Annotated[
     str,

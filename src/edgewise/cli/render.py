@@ -181,6 +181,8 @@ def simulate(value: Value) -> str:
     """The layers with what bounds them, and the whole network; by a table, its blocks."""
     if "blocks" in value:
         return _by_table(value)
+    if value.get("chip"):
+        return _on_chip(value)
     rows = [
         [
             layer["name"],
@@ -208,6 +210,32 @@ def _by_table(value: Value) -> str:
     total = f"{value['latency_s'] * 1e3:.4f} ms predicted by {value['device']}: the sum of its entries, which are quoted"
     counts = f"{value['macs']:,} MACs, {value['params']:,} parameters"
     return f"{columns(['block', 'operation', 'ms', ''], rows, numeric=[2])}\n\n{total}\n{counts}"
+
+
+def _on_chip(value: Value) -> str:
+    """The layers of a network on a crossbar chip, and its latencies, energy and area."""
+    rows = [
+        [
+            layer["name"],
+            layer["op"],
+            f"{layer['in_channels']}→{layer['out_channels']}",
+            layer["arrays"],
+            f"{layer['utilisation']:.2f}",
+            layer["positions"],
+            _seconds(layer["latency_s"]),
+            _shown(layer["energy_j"], 1e6),
+        ]
+        for layer in value["layers"]
+    ]
+    header = ["layer", "op", "channels", "arrays", "cells used", "products", "latency", "energy, uJ"]
+    chip = value["chip"]
+    lines = [
+        f"{_seconds(value['latency_s'])} simulated on {value['device']} at batch {value['batch']}: {value['latency_is']}",
+        f"{_seconds(chip['whole_copies_s'])} with whole copies, {_seconds(chip['serial_s'])} with one copy, layer after layer",
+        f"{_shown(value['energy_j'], 1e6)} uJ, {chip['arrays']:,.0f} arrays in {chip['tiles']:,.0f} tiles"
+        + (f" of {chip['area_mm2']:.2f} mm2" if "area_mm2" in chip else ""),
+    ]
+    return columns(header, rows, numeric=[3, 4, 5, 6, 7]) + "\n\n" + "\n".join(lines)
 
 
 def predict(value: Value) -> str:

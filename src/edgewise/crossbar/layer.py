@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from edgewise._core.errors import SpecError
 from edgewise.cost.chip.mapping import local_blocks
+from edgewise.crossbar.bitwise import blocks_of_cells, multiply_bitwise
 from edgewise.crossbar.coding import Cells, deviation, input_digits, slice_weights, write_cells
 from edgewise.crossbar.noise import programming_deviation
 from edgewise.crossbar.settings import AnalogSettings
@@ -188,50 +189,18 @@ class CrossbarLayer(nn.Module):
         """Every digit, slice and row block converted by itself."""
         if self.cells is None:
             self.program(None)
-        assert self.cells is not None
+        geometry, rows = self.geometry, [rows_of(self.blocks, block) for block in range(int(self.blocks.max()) + 1)]
+        step = self.settings.adc_step(float(self.largest_seen))
         with torch.no_grad():
-            windows = self.geometry.windows(codes.detach())
-            total = torch.zeros(len(windows), self.geometry.groups, self.geometry.own_outputs, windows.shape[3], dtype=torch.float64)
-            for group in range(self.geometry.groups):
-                total[:, group] = self._bitwise_group(windows[:, group], group)
-            return self.geometry.from_windows(total, codes)
-
-    def _bitwise_group(self, windows: Float[Tensor, "b r p"], group: int) -> Float[Tensor, "b o p"]:
-        cells, settings = cast(Cells, self.cells), self.settings
-        own = slice(group * self.geometry.own_outputs, (group + 1) * self.geometry.own_outputs)
-        held = cells.held[:, :, own]
-        n_slices, n_rows, n_outputs = held.shape
-        columns = held.permute(1, 2, 0).reshape(n_rows, n_outputs * n_slices)
-        flat = windows.permute(0, 2, 1).reshape(-1, n_rows).long()
-        digits = input_digits(flat, settings, signed=bool(self.input_signed))
-        worth = slice_weights(settings)
-        total = torch.zeros(len(flat), n_outputs, dtype=torch.float64)
-        for block in range(int(self.blocks.max()) + 1):
-            chosen = rows_of(self.blocks, block)
-            sign, shift = _flip_terms(cells, block, own, settings)
-            for digit, weight in digits:
-                driven = digit[:, chosen].to(columns.dtype)
-                count = driven.sum(1, keepdim=True)
-                if not bool(count.any()):
-                    continue
-                sums = self._converted(driven @ columns[chosen], driven, columns[chosen])
-                level = sums if sign is None or shift is None else sums * sign + count * shift
-                total += weight * (level.reshape(-1, n_outputs, n_slices).double() @ worth - cells.offset * count.double())
-        return total.reshape(len(windows), -1, n_outputs).permute(0, 2, 1)
-
-    def _converted(self, sums: Tensor, driven: Tensor, columns: Tensor) -> Tensor:
-        """Column sums as the ADC's codes tell them, in levels."""
-        settings = self.settings
-        if settings.noise.read and self.generator is not None:
-            base = settings.off_share / (1 - settings.off_share) * settings.top_level
-            variance = driven.square() @ (columns + base).square()
-            sums = sums + torch.randn(sums.shape, generator=self.generator) * variance.sqrt() * settings.noise.read
-        step = settings.adc_step(float(self.largest_seen))
-        if step == 0:
-            return sums
-        both = settings.encoding == "differential"
-        top = 2 ** (settings.adc_bits - 1) - 1 if both else 2**settings.adc_bits - 1
-        return sums.div_(step).round_().clamp_(-top if both else 0, top).mul_(step)
+            windows = geometry.windows(codes.detach())
+            total = torch.zeros(len(windows), geometry.groups, geometry.own_outputs, windows.shape[3], dtype=torch.float64)
+            for group in range(geometry.groups):
+                own = slice(group * geometry.own_outputs, (group + 1) * geometry.own_outputs)
+                blocks = blocks_of_cells(cast(Cells, self.cells), rows, own, self.settings)
+                flat = windows[:, group].permute(0, 2, 1).reshape(-1, geometry.own_rows).int()
+                found = multiply_bitwise(flat, blocks, self.settings, signed=bool(self.input_signed), step=step, generator=self.generator)
+                total[:, group] = found.reshape(len(windows), -1, geometry.own_outputs).permute(0, 2, 1)
+            return geometry.from_windows(total, codes)
 
 
 class _Geometry:
@@ -315,14 +284,6 @@ def rows_of(blocks: Tensor, block: int) -> slice | Tensor:
     rows = torch.nonzero(blocks == block).flatten()
     first, last = int(rows[0]), int(rows[-1])
     return slice(first, last + 1) if last - first + 1 == len(rows) else rows
-
-
-def _flip_terms(cells: Cells, block: int, own: slice, settings: AnalogSettings) -> tuple[Tensor | None, Tensor | None]:
-    """Sign and shift that undo flipped columns: ``level = sums * sign + driven rows * shift``."""
-    if cells.flipped is None:
-        return None, None
-    flipped = cells.flipped[block, :, own].T.reshape(-1)
-    return torch.where(flipped, -1.0, 1.0), torch.where(flipped, float(settings.top_level), 0.0)
 
 
 def _sigma(codes: Tensor, blocks: Tensor, settings: AnalogSettings) -> Tensor:

@@ -146,7 +146,7 @@ def _tuned(
     progress.start("fine-tuning under noise", steps)
     training = replace(data.train, batch_size=64)
     epochs = (batch for number in range(-(-steps // max(1, len(training)))) for batch in training.epoch(number))
-    settings = TuneSettings(steps=steps, lr=0.01, seed=request.seed)
+    settings = TuneSettings(steps=steps, seed=request.seed)
     better = tune(deployed, islice(epochs, steps), settings=settings, around=around, progress=progress)
     found = accuracy_over_chips(better, test, n_chips=request.analog.chips, seed=request.seed, around=around)
     return {"steps": steps, **_summary(found)}

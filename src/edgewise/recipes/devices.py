@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from edgewise.cost.chip import load_chip
 from edgewise.cost.chip.names import CHIPS
 from edgewise.cost.gpu.library import packaged_fit
 from edgewise.cost.gpu.specs import GpuSpec, gpu_specs
@@ -19,10 +20,7 @@ def list_devices() -> dict[str, Any]:
         {"name": found.name, "kind": found.kind, "available": found.available, "version": found.version, "note": found.note}
         for found in list_measured()
     ]
-    rows += [
-        {"name": chip, "kind": "simulated", "available": True, "version": "", "note": "ReRAM crossbar chip: `edgewise crossbar --chip`"}
-        for chip in CHIPS
-    ]
+    rows += [_chip(name) for name in CHIPS]
     rows += [_simulated(spec) for spec in gpu_specs().values()]
     rows.append(
         {
@@ -45,7 +43,27 @@ def list_devices() -> dict[str, Any]:
             "note": "a table of what every block takes, in a CSV file: `edgewise simulate` and `edgewise search`",
         }
     )
+    rows.append(
+        {"name": "chip:FILE", "kind": "simulated", "available": True, "version": "", "note": "a crossbar chip described in a TOML file"}
+    )
     return {"devices": rows}
+
+
+def _chip(name: str) -> dict[str, Any]:
+    chip = load_chip(name)
+    sources = {**chip.sources, **{f"component {part.name}": part.source for part in chip.components}}
+    assumed = sum(source.startswith("assumed") for source in sources.values())
+    times = "" if chip.mvm_s is not None else "; times and energies unpublished, so `edgewise crossbar` only"
+    return {
+        "name": name,
+        "kind": "simulated",
+        "available": True,
+        "version": "",
+        "note": f"ReRAM crossbar chip, {chip.title}: {len(sources)} values, {assumed} of them assumed{times}",
+        "timed": chip.mvm_s is not None,
+        "arrays": chip.arrays,
+        "sources": sources,
+    }
 
 
 def _simulated(spec: GpuSpec) -> dict[str, Any]:

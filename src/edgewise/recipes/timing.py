@@ -10,7 +10,6 @@ from torch import nn
 
 from edgewise._core.errors import UsageError
 from edgewise._core.progress import Progress, SilentProgress
-from edgewise.cost.gpu.library import known_gpu
 from edgewise.measure.database import LatencyDatabase, piece_key
 from edgewise.measure.runtimes import Runtime
 from edgewise.measure.sampling import Sample, Schedule, measure_interleaved
@@ -19,6 +18,7 @@ from edgewise.measure.settings import RuntimeSettings
 from edgewise.measure.speed import MachineSpeed
 from edgewise.recipes.records import LoadedModel
 from edgewise.recipes.requests import DeviceRequest
+from edgewise.recipes.simulated.opening import is_simulated
 
 NETWORK_SCHEDULE = Schedule(warmup=5, repeats=20, min_seconds=0.5, max_seconds=5.0)
 """Whole networks are what people compare, so they are timed longer than pieces."""
@@ -54,7 +54,7 @@ def runtime_settings(request: DeviceRequest) -> RuntimeSettings:
         UnknownNameError: No such device is measured.
         UsageError: It is simulated, and cannot be measured.
     """
-    if known_gpu(request.device):
+    if is_simulated(request.device):
         raise UsageError(f"--device {request.device} is simulated, so nothing can be measured on it; use `edgewise simulate`")
     return RuntimeSettings(device=request.device, threads=request.threads, batch=request.batch, precision=request.precision)
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from edgewise.cost.gpu.device import GpuDevice
 from edgewise.cost.lowering import Lowering
 from edgewise.cost.needs import highest_width
 from edgewise.cost.workload import Workload
 from edgewise.ir import NetSpec
+from edgewise.recipes.simulated.opening import SimulatedDevice
 from edgewise.widths.candidates import envelope, right_edges, thin
 from edgewise.widths.tables import Pricing, Structure, TableBuilder
 
@@ -54,7 +54,7 @@ def jumps(latency_s: Float[np.ndarray, " widths"]) -> list[int]:
     return [*(int(place) for place in found), len(latency_s) - 1]
 
 
-def choices_of(gpu: GpuDevice, net: NetSpec, structure: Structure, *, floor: float) -> dict[str, Choices]:
+def choices_of(gpu: SimulatedDevice, net: NetSpec, structure: Structure, *, floor: float) -> dict[str, Choices]:
     """Candidate widths of every variable between the floor and 1.25 times its present width.
 
     Args:
@@ -81,7 +81,9 @@ def choices_of(gpu: GpuDevice, net: NetSpec, structure: Structure, *, floor: flo
     return found
 
 
-def curve_of(gpu: GpuDevice, lowering: Lowering, builder: TableBuilder, name: str, *, widths: list[int]) -> Float[np.ndarray, " widths"]:
+def curve_of(
+    gpu: SimulatedDevice, lowering: Lowering, builder: TableBuilder, name: str, *, widths: list[int]
+) -> Float[np.ndarray, " widths"]:
     """Seconds of all layers with weights that a variable touches, at each of its widths, the others as they are."""
     touched = [group for group in lowering.groups if group.head.priced and name in (*group.head.in_dim.ties, *group.last.out_dim.ties)]
     calls: list[list[Workload]] = []

@@ -9,7 +9,6 @@ import numpy as np
 from torch import nn
 
 from edgewise._core.progress import Progress
-from edgewise.cost.gpu.device import GpuDevice
 from edgewise.ir import NetSpec, WidthPlan
 from edgewise.measure.host import describe_host
 from edgewise.recipes.fit import FitResult, widths_of
@@ -18,6 +17,7 @@ from edgewise.recipes.records import LoadedModel
 from edgewise.recipes.report import run_report
 from edgewise.recipes.requests import FitRequest, ProfileRequest, ReportRequest
 from edgewise.recipes.runs import append_log, write_run
+from edgewise.recipes.simulated.opening import SimulatedDevice, precision_of
 from edgewise.recipes.simulated.profile import SimulatedProfile, profile_simulated
 from edgewise.recipes.simulated.simulate import Simulation, simulate_net
 from edgewise.recipes.simulated.solving import SimulatedSolver
@@ -111,7 +111,7 @@ def _value(request: FitRequest, found: _Fitted, *, seconds: float) -> dict[str, 
         "model": profile.loaded.name,
         "device": profile.gpu.name,
         "batch": profile.gpu.batch,
-        "precision": "fp32",
+        "precision": precision_of(profile.gpu),
         "kind": "simulated",
         "target": str(request.latency),
         "target_s": found.target_s,
@@ -146,6 +146,7 @@ def _figures(net: NetSpec, simulation: Simulation, accuracy: float | None, valid
         "params": net.params,
         "accuracy": accuracy,
         "accuracy_validation": validation,
+        **simulation.figures(),
     }
 
 
@@ -173,7 +174,7 @@ def _scores(profile: SimulatedProfile, request: FitRequest, lessons: Lessons | N
     return dict(score_channels(model, profile.traced, kind="batch_norm" if kind == "batch_norm" else "l2"))
 
 
-def _provenance(request: FitRequest, gpu: GpuDevice) -> dict[str, Any]:
+def _provenance(request: FitRequest, gpu: SimulatedDevice) -> dict[str, Any]:
     host = describe_host()
     return {
         **dict(gpu.about),

@@ -17,8 +17,9 @@ from edgewise.recipes.profile import chosen_ties, nothing_to_choose
 from edgewise.recipes.records import LoadedModel
 from edgewise.recipes.requests import ProfileRequest
 from edgewise.recipes.simulated.candidates import Choices, choices_of, few_of, jumps
-from edgewise.recipes.simulated.opening import open_simulated
-from edgewise.recipes.simulated.simulate import Simulation, simulate_net
+from edgewise.recipes.simulated.chip import ChipRow, chip_row
+from edgewise.recipes.simulated.opening import SimulatedDevice, open_simulated, precision_of
+from edgewise.recipes.simulated.simulate import INTERVAL, Simulation, simulate_net
 from edgewise.recipes.staircases import DEFAULT_FLOOR, layer_widths
 from edgewise.trace import Traced, trace
 from edgewise.widths.candidates import envelope
@@ -87,10 +88,10 @@ class SimulatedProfile:
 
     loaded: LoadedModel
     traced: Traced
-    gpu: GpuDevice
+    gpu: SimulatedDevice
     structure: Structure
     choices: Mapping[str, Choices]
-    rows: tuple[SimulatedRow, ...]
+    rows: tuple[SimulatedRow | ChipRow, ...]
     simulation: Simulation
     seconds: float
     warnings: tuple[str, ...] = ()
@@ -121,11 +122,15 @@ class SimulatedProfile:
             "model": self.loaded.name,
             "device": self.gpu.name,
             "batch": self.gpu.batch,
-            "precision": "fp32",
+            "precision": precision_of(self.gpu),
             "kind": "simulated",
-            "coefficients": "fitted" if self.simulation.fitted else "transferred",
+            "coefficients": self.simulation.coefficients,
             "layers": [row.to_json() for row in self.rows],
-            "network": {"simulated_s": self.simulation.latency_s, "extrapolated_share": self.simulation.extrapolated_share},
+            "network": {
+                "simulated_s": self.simulation.latency_s,
+                "extrapolated_share": self.simulation.extrapolated_share,
+                **self.simulation.figures(),
+            },
             "left_alone": [{"name": one.name, "reason": one.reason} for one in self.net.left_alone],
             "probes": 0,
             "probes_cached": 0,
@@ -171,16 +176,19 @@ def profile_simulated(loaded: LoadedModel, request: ProfileRequest, *, progress:
 
 
 def simulated_rows(
-    gpu: GpuDevice, net: NetSpec, *, structure: Structure, candidates: Mapping[str, tuple[int, ...]]
-) -> tuple[SimulatedRow, ...]:
+    gpu: SimulatedDevice, net: NetSpec, *, structure: Structure, candidates: Mapping[str, tuple[int, ...]]
+) -> tuple[SimulatedRow | ChipRow, ...]:
     """The staircase of every layer whose width may be chosen, in running order."""
     lowering = gpu.lowering(net)
-    rows = []
+    rows: list[SimulatedRow | ChipRow] = []
     for group in lowering.groups:
         own = net.own_tie(group.head)
         if group.head.priced and own is not None and own in candidates:
             at_candidates = layer_widths(group, net, structure, own, candidates[own])
-            rows.append(_row(gpu, net, lowering=lowering, group=group, tie=own, candidates=at_candidates))
+            if isinstance(gpu, GpuDevice):
+                rows.append(_row(gpu, net, lowering=lowering, group=group, tie=own, candidates=at_candidates))
+            else:
+                rows.append(chip_row(gpu, net, lowering=lowering, group=group, tie=own, candidates=at_candidates))
     return tuple(rows)
 
 
@@ -213,7 +221,9 @@ def _row(gpu: GpuDevice, net: NetSpec, *, lowering: Lowering, group: Group, tie:
 
 def _warnings(simulation: Simulation, structure: Structure, *, progress: Progress) -> tuple[str, ...]:
     warnings = []
-    if not simulation.fitted:
+    if simulation.chip:
+        warnings.append(f"{simulation.device}: latency is the {INTERVAL}; energy is reported, not solved for")
+    elif not simulation.fitted:
         warnings.append(f"{simulation.device} is priced from its data sheet: no figure was ever measured on it")
     if simulation.extrapolated_share > 0.2:
         warnings.append(

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from edgewise.cost.chip.device import PieceCost
 from edgewise.recipes.simulated.simulate import SimulatedLayer, Simulation
 
 _NOISE = 0.02
@@ -59,6 +60,8 @@ def _followed(old: SimulatedLayer, new: SimulatedLayer) -> bool:
 def reason(old: SimulatedLayer, new: SimulatedLayer) -> str:
     """The first cause that holds, in words."""
     was, now = old.cost, new.cost
+    if isinstance(was, PieceCost) or isinstance(now, PieceCost):
+        return _chip_reason(old, new)
     if now.family != was.family:
         return f"another kernel is cheapest now: {now.family} ({was.family} before)"
     if now.blocks == was.blocks and new.out_channels != old.out_channels:
@@ -70,3 +73,11 @@ def reason(old: SimulatedLayer, new: SimulatedLayer) -> str:
     if now.bound_by == "memory":
         return "bound by memory traffic, which does not follow the MACs"
     return "smaller layers fill the processors less well"
+
+
+def _chip_reason(old: SimulatedLayer, new: SimulatedLayer) -> str:
+    was, now = old.cost, new.cost
+    assert isinstance(was, PieceCost) and isinstance(now, PieceCost)
+    if now.arrays == was.arrays:
+        return f"the same {now.arrays} arrays: one costs as much part full ({now.utilisation:.0%} of the cells used now)"
+    return f"{now.arrays} arrays after {was.arrays}: whole arrays are filled less well ({now.utilisation:.0%} after {was.utilisation:.0%})"
