@@ -11,7 +11,7 @@ from edgewise.dynamic import gate_masks
 from edgewise.dynamic.running.reference import run_reference
 from edgewise.ir.gates import Gate
 from edgewise.kernels import CompiledChain, Program, Step, variants
-from kernels.chains import check, draw
+from edgewise.testing.sparse_chains import check, draw
 
 needs_kernels = pytest.mark.skipif(not variants(), reason="no C++ compiler here")
 pytestmark = needs_kernels
