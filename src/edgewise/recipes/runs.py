@@ -279,9 +279,9 @@ def _check_hash(path: Path, expected: str) -> None:
 
 
 def _plan_of(value: Mapping[str, Any]) -> Plan:
-    kinds = {"architecture": ArchPlan, "gates": GatePlan}
-    plan: Plan = kinds.get(str(value.get("kind")), WidthPlan).from_json(value)
-    return plan
+    if value.get("kind") == "architecture":
+        return ArchPlan.from_json(value)
+    return GatePlan.from_json(value) if value.get("kind") == "gates" else WidthPlan.from_json(value)
 
 
 def _rebuilt(folder: Path, record: ModelRecord, *, versions: Mapping[str, str]) -> nn.Module:
