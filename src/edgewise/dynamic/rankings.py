@@ -55,7 +55,8 @@ def oracle_scores(
     """
     _sides(reader)
     maps, weight = maps.float(), reader.weight.detach().float()
-    channels = torch.cat([_channel_losses(part, weight, reader) for part in maps.split(_images_at_once(maps, weight))])
+    step = _images_at_once(maps, weight)
+    channels = torch.cat([_channel_losses(maps[start : start + step], weight, reader) for start in range(0, len(maps), step)])
     losses = _position_losses(maps, weight, reader) if positions else torch.zeros_like(maps[:, 0])
     return channels, losses
 
@@ -78,9 +79,9 @@ def _position_losses(maps: Tensor, weight: Tensor, reader: nn.Conv2d) -> Tensor:
     given = F.conv2d(maps, taps).square().reshape(len(maps), -1, out_channels, *maps.shape[2:]).sum(2)
     # The transposed convolution of ones marks, for every tap, the positions whose output exists.
     padding = _sides(reader)
-    ones = torch.eye(len(taps) // out_channels).reshape(-1, 1, *kernel)
+    ones = torch.eye(len(taps) // out_channels, device=maps.device).reshape(-1, 1, *kernel)
     sizes = F.conv2d(maps[:1, :1], weight[:1, :1], None, reader.stride, reader.padding, reader.dilation).shape[2:]
-    marks = torch.ones(1, 1, *sizes)
+    marks = maps.new_ones(1, 1, *sizes)
     extra = [
         maps.shape[2 + axis]
         - ((sizes[axis] - 1) * reader.stride[axis] - 2 * padding[axis] + reader.dilation[axis] * (kernel[axis] - 1) + 1)
