@@ -47,6 +47,11 @@ def test_the_oracle_is_what_removing_one_entry_changes(reader: nn.Conv2d) -> Non
             torch.testing.assert_close(positions[:, place[0], place[1]], expected, rtol=1e-3, atol=1e-5)
 
 
+def test_the_oracle_refuses_other_padding() -> None:
+    with pytest.raises(UsageError, match="padded by a number of zeros, got 'same'"):
+        oracle_scores(torch.rand(1, 6, 4, 4), nn.Conv2d(6, 4, 3, padding="same"))
+
+
 def test_the_oracle_loses_less_of_one_channel_than_any_other_choice() -> None:
     model, images = _model(), torch.rand(3, 3, 5, 5, generator=torch.Generator().manual_seed(2))
     plan = GatePlan(gates=(_gate(channel_ratio=1 / 6),), n_blocks=1)

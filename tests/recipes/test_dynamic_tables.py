@@ -2,6 +2,7 @@
 
 import pytest
 
+from edgewise._core.errors import UsageError
 from edgewise._core.progress import SilentProgress
 from edgewise.recipes.tables import PICTURES, TABLES, Row, dynamic_fig2, dynamic_fig4, dynamic_i
 
@@ -64,7 +65,8 @@ def test_figure_2_draws_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(dynamic_fig2, "measured", lambda: KNOWN)
     rows = {row.row: row for row in dynamic_fig2.rows(SilentProgress())}
     assert rows["random, 50% pruned"].measured == pytest.approx(15.0) and rows["attention, 50% pruned"].measured == 80.0
-    assert "attention" in dynamic_fig2.picture() and "dynamic-fig2" in PICTURES
+    picture = dynamic_fig2.picture()
+    assert picture.startswith("<svg") and ">attention<" in picture and ">random<" in picture and "dynamic-fig2" in PICTURES
 
 
 def test_figure_4_puts_our_blocks_beside_the_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,3 +80,5 @@ def test_what_was_not_measured_is_said_so(monkeypatch: pytest.MonkeyPatch) -> No
     for module in (dynamic_fig2, dynamic_fig4):
         monkeypatch.setattr(module, "measured", dict)
         assert "not measured yet" in module.rows(SilentProgress())[-1].note
+    with pytest.raises(UsageError, match="was not measured yet"):
+        dynamic_fig2.picture()

@@ -93,7 +93,7 @@ def sparsify(
 def render_sparsify(value: Value) -> str:
     """Dense against dynamic, ratios of the blocks, and where the run lies."""
     before, after, latency = value["baseline"], value["result"], value["latency"]
-    rows = [
+    rows: list[list[object]] = [
         ["accuracy (test)", _percent(before["accuracy"]), _percent(after["accuracy"])],
         ["accuracy (validation)", _percent(before["accuracy_validation"]), _percent(after["accuracy_validation"])],
         ["MACs counted (convolutions)", f"{before['macs']:,}", f"{after['macs_counted']:,.0f}"],
@@ -108,7 +108,7 @@ def render_sparsify(value: Value) -> str:
             ["speed-up", None, f"{latency['speedup']:.2f}x of {latency['ideal_speedup']:.2f}x ideal"],
         ]
     parts = [columns(["", "dense", "dynamic"], rows, numeric=[1, 2])]
-    blocks = [
+    blocks: list[list[object]] = [
         [one["block"], "x".join(map(str, one["hw"])), one["gates"], f"{one['macs']:,}", one["channel_ratio"], one["spatial_ratio"]]
         for one in value["blocks"]
     ]
@@ -116,7 +116,7 @@ def render_sparsify(value: Value) -> str:
         columns(["block", "maps", "gates", "MACs reading them", "channels pruned", "positions pruned"], blocks, numeric=[2, 3, 4, 5])
     )
     if value["budgets"]:
-        budgets = [
+        budgets: list[list[object]] = [
             [f"{one['share']:.2f}", f"{one['reduction']:.1%}", _percent(one["accuracy"]), _ms(one["latency_s"])] for one in value["budgets"]
         ]
         parts.append(columns(["share of the ratios", "reduction", "accuracy", "ms"], budgets, numeric=[0, 1, 2, 3]))

@@ -49,9 +49,14 @@ def oracle_scores(
         maps: What the convolution reads.
         reader: A convolution without groups and with zero padding.
         positions: Whether positions are to be scored too; zeros otherwise.
+
+    Raises:
+        UsageError: Another padding.
     """
+    _sides(reader)
     maps, weight = maps.float(), reader.weight.detach().float()
-    channels = torch.cat([_channel_losses(part, weight, reader) for part in maps.split(_images_at_once(maps, weight))])
+    step = _images_at_once(maps, weight)
+    channels = torch.cat([_channel_losses(maps[start : start + step], weight, reader) for start in range(0, len(maps), step)])
     losses = _position_losses(maps, weight, reader) if positions else torch.zeros_like(maps[:, 0])
     return channels, losses
 
@@ -73,21 +78,28 @@ def _position_losses(maps: Tensor, weight: Tensor, reader: nn.Conv2d) -> Tensor:
     taps = weight.permute(2, 3, 0, 1).reshape(-1, n_channels, 1, 1)
     given = F.conv2d(maps, taps).square().reshape(len(maps), -1, out_channels, *maps.shape[2:]).sum(2)
     # The transposed convolution of ones marks, for every tap, the positions whose output exists.
-    ones = torch.eye(len(taps) // out_channels).reshape(-1, 1, *kernel)
+    padding = _sides(reader)
+    ones = torch.eye(len(taps) // out_channels, device=maps.device).reshape(-1, 1, *kernel)
     sizes = F.conv2d(maps[:1, :1], weight[:1, :1], None, reader.stride, reader.padding, reader.dilation).shape[2:]
-    marks = torch.ones(1, 1, *sizes)
+    marks = maps.new_ones(1, 1, *sizes)
     extra = [
         maps.shape[2 + axis]
-        - ((sizes[axis] - 1) * reader.stride[axis] - 2 * int(reader.padding[axis]) + reader.dilation[axis] * (kernel[axis] - 1) + 1)
+        - ((sizes[axis] - 1) * reader.stride[axis] - 2 * padding[axis] + reader.dilation[axis] * (kernel[axis] - 1) + 1)
         for axis in range(2)
     ]
     inside = torch.cat(
         [
             F.conv_transpose2d(
-                marks, one[None], stride=reader.stride, padding=reader.padding, dilation=reader.dilation, output_padding=tuple(extra)
+                marks, one[None], stride=reader.stride, padding=padding, dilation=reader.dilation, output_padding=tuple(extra)
             )
             for one in ones
         ],
         dim=1,
     )
     return (given * inside).sum(1)
+
+
+def _sides(reader: nn.Conv2d) -> tuple[int, int]:
+    if isinstance(reader.padding, str) or reader.padding_mode != "zeros":
+        raise UsageError(f"the oracle needs a convolution padded by a number of zeros, got {reader.padding!r} ({reader.padding_mode})")
+    return reader.padding[0], reader.padding[1]

@@ -41,9 +41,18 @@ def write_dynamic(loaded: LoadedModel, path: Path, request: ExportRequest) -> No
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="edgewise-export-") as folder:
         written = export_openvino(dense.model, net, plan, Path(folder), batch=batch, threads=request.device.threads)
-        for source, target in ((written.with_suffix(".bin"), path.with_suffix(".bin")), (written, path)):
-            content = source.read_bytes()
-            write_atomically(target, lambda temporary, content=content: temporary.write_bytes(content))
+        # The graph last: an old one must not stand beside new weights.
+        _move(written.with_suffix(".bin"), path.with_suffix(".bin"))
+        _move(written, path)
+
+
+def _move(source: Path, target: Path) -> None:
+    content = source.read_bytes()
+
+    def write(temporary: Path) -> None:
+        temporary.write_bytes(content)
+
+    write_atomically(target, write)
 
 
 def check_dynamic_parity(model: nn.Module, path: Path, images: Tensor, *, threads: int) -> Parity:

@@ -1,11 +1,11 @@
 """A chart as a picture of its own, for a README: light on light pages, dark on dark ones."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 
 from markupsafe import Markup
 
-from edgewise.report.charts import StairsMarks, staircase_chart, widths_chart
+from edgewise.report.charts import StairsMarks, lines_chart, staircase_chart, widths_chart
 from edgewise.report.charts.svg import element
 from edgewise.report.data import LayerWidth, Staircase
 
@@ -37,6 +37,23 @@ def widths_svg(rows: Sequence[LayerWidth], *, width: float = 680.0, caption: str
         caption: A line below the plot.
     """
     return _standalone(widths_chart(rows, width=width), (width, 250.0 + (_CAPTION if caption else 0.0)), caption)
+
+
+def lines_svg(
+    series: Mapping[str, Sequence[tuple[float, float]]], *, axes: tuple[str, str], title: str, first: Sequence[str], caption: str = ""
+) -> str:
+    """A standalone SVG of several curves.
+
+    Args:
+        series: Points (x, y) of each curve, by its name; at least one of two points.
+        axes: Names of the axes with their units.
+        title: What is shown.
+        first: Names of the curves that matter most.
+        caption: A line below the plot.
+    """
+    size = (680.0, 340.0)
+    chart = lines_chart(series, axes=axes, title=title, first=first, size=(size[0], size[1] - (_CAPTION if caption else 0.0)))
+    return _standalone(chart, size, caption)
 
 
 def _standalone(chart: Markup, size: tuple[float, float], caption: str) -> str:

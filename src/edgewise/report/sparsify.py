@@ -6,9 +6,7 @@ from typing import Any
 from markupsafe import Markup
 
 from edgewise.report import render, words
-from edgewise.report.charts import bar_pair
-from edgewise.report.charts.scale import Scale
-from edgewise.report.charts.svg import drawing, marker, path, text, x_axis, y_axis
+from edgewise.report.charts import bar_pair, lines_chart
 from edgewise.report.reading import flatten
 
 
@@ -36,29 +34,19 @@ def render_sparsify(value: Mapping[str, Any]) -> str:
     )
 
 
-def sensitivity_chart(sweep: Mapping[str, Any], *, size: tuple[float, float] = (560.0, 320.0)) -> Markup:
+def sensitivity_chart(sweep: Mapping[str, Any], *, size: tuple[float, float] = (620.0, 340.0)) -> Markup:
     """Accuracy against the ratio of one block pruned alone, a line for each block and side.
 
     Args:
         sweep: ``dense`` and ``points`` of a sensitivity sweep.
         size: Width and height of the drawing.
     """
-    width, height = size
-    points = sweep["points"]
-    lowest = min((point["accuracy"] for point in points), default=sweep["dense"])
-    x = Scale(low=0.0, high=100.0, start=46.0, end=width - 90)
-    y = Scale(low=100 * lowest - 1, high=100 * sweep["dense"] + 1, start=height - 44, end=26.0)
-    parts = []
-    for side, block in sorted({(point["side"], point["block"]) for point in points}):
-        own = sorted((point["ratio"], point["accuracy"]) for point in points if (point["side"], point["block"]) == (side, block))
-        line = [(x(0.0), y(100 * sweep["dense"])), *((x(100 * ratio), y(100 * value)) for ratio, value in own)]
-        name = f"{side} {block + 1}"
-        style = "after" if side == "channels" else "before"
-        parts.append(path(line, f"line {style}"))
-        parts += [marker(x(100 * ratio), y(100 * value), f"pin {style}", f"{name}, {ratio:.0%}: {value:.1%}") for ratio, value in own]
-        parts.append(text(name, line[-1][0] + 6, line[-1][1] + 4, "tick", "start"))
-    axes = (y_axis(y, left=46.0, right=width - 90, title="accuracy, %"), x_axis(x, top=26.0, bottom=height - 44, title="pruned, %"))
-    return drawing("Sensitivity of the blocks", "one block pruned at a time, without training", size, *axes, *parts)
+    series: dict[str, list[tuple[float, float]]] = {}
+    for point in sorted(sweep["points"], key=lambda point: (point["side"], point["block"], point["ratio"])):
+        line = series.setdefault(f"{point['side']} {point['block'] + 1}", [(0.0, 100 * sweep["dense"])])
+        line.append((100 * point["ratio"], 100 * point["accuracy"]))
+    leading = [name for name in series if name.startswith("channels")]
+    return lines_chart(series, axes=("pruned, %", "accuracy, %"), title="Sensitivity of the blocks", first=leading, size=size)
 
 
 def _summary(value: Mapping[str, Any]) -> list[dict[str, str]]:

@@ -70,8 +70,9 @@ def train_gated(request: SparsifyRequest, dense: LoadedModel, plan: GatePlan, da
     if data is None:
         return Judged(model=GatedNetwork(dense.model, plan).eval())
     assert request.data is not None
+    tuned: FineTuneResult | None = None
     if request.data.epochs == 0 and not request.one_for_all:
-        tuned, network = None, _recalibrated(dense.model, plan, data, progress=progress)
+        network = _recalibrated(dense.model, plan, data, progress=progress)
     else:
         tuned = _tuned(request, dense.model, plan, data, progress=progress)
         assert isinstance(tuned.model, GatedNetwork)

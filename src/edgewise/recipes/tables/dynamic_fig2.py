@@ -1,12 +1,10 @@
 """Figure 2: attention against random ranking at equal ratio, without training. The curve's values are not published."""
 
-from markupsafe import Markup
-
+from edgewise._core.errors import UsageError
 from edgewise._core.progress import Progress
 from edgewise.recipes.tables import Row
 from edgewise.recipes.tables.dynamic_measured import measured
-from edgewise.report.charts.scale import Scale
-from edgewise.report.charts.svg import drawing, marker, path, text, x_axis, y_axis
+from edgewise.report.picture import lines_svg
 
 TABLE = "dynamic-fig2"
 CLAIMS = (
@@ -42,20 +40,17 @@ def rows(progress: Progress) -> tuple[Row, ...]:
     return (*quoted, dense, *ours)
 
 
-def picture(size: tuple[float, float] = (560.0, 340.0)) -> Markup:
-    """Accuracy against the pruned share of channels, a line for each ranking."""
-    width, height = size
-    x = Scale(low=0.0, high=100.0, start=46.0, end=width - 80)
-    y = Scale(low=0.0, high=100.0, start=height - 44, end=26.0)
-    parts = []
-    for name, points in curves().items():
-        style = "after" if name == "attention" else "before"
-        line = [(x(0.0), y(100 * measured()["dense_test"])), *((x(100 * ratio), y(100 * value)) for ratio, value in points)]
-        parts.append(path(line, f"line {style}"))
-        parts += [marker(x(100 * ratio), y(100 * value), f"pin {style}", f"{name}, {ratio:.0%}: {value:.1%}") for ratio, value in points]
-        parts.append(text(name, line[len(line) // 2][0] + 6, line[len(line) // 2][1] - 6, "tick", "start"))
-    axes = (
-        y_axis(y, left=46.0, right=width - 80, title="accuracy, %"),
-        x_axis(x, top=26.0, bottom=height - 44, title="channels pruned, %"),
-    )
-    return drawing("Rankings at equal ratio", "VGG16, CIFAR-10 as JPEG files, no training", size, *axes, *parts)
+def picture() -> str:
+    """Accuracy against the pruned share of channels, a line for each ranking, as SVG.
+
+    Raises:
+        UsageError: Nothing was measured.
+    """
+    known = measured()
+    if not known.get("rankings"):
+        raise UsageError("dynamic-fig2 was not measured yet; run benchmarks/dynamic_figures.py and benchmarks/dynamic_tables.py")
+    dense = (0.0, 100 * known["dense_test"])
+    series = {name: [dense, *((100 * ratio, 100 * value) for ratio, value in points)] for name, points in curves().items()}
+    caption = f"Measured: VGG16, CIFAR-10 as JPEG files, {known['images']} test images, no training after pruning."
+    axes = ("channels pruned in every block, %", "accuracy, %")
+    return lines_svg(series, axes=axes, title="Rankings at equal ratio", first=("attention",), caption=caption)

@@ -6,6 +6,7 @@ so that one drawing serves light, dark and print.
 
 from edgewise.report.charts.bars import bar_pair, widths_chart
 from edgewise.report.charts.curve import training_curve
+from edgewise.report.charts.lines import lines_chart
 from edgewise.report.charts.scatter import Point, pareto_scatter, prediction_scatter
 from edgewise.report.charts.stairs import StairsMarks, staircase_chart
 from edgewise.report.charts.waterfall import Drop, waterfall_chart
@@ -15,6 +16,7 @@ __all__ = [
     "Point",
     "StairsMarks",
     "bar_pair",
+    "lines_chart",
     "pareto_scatter",
     "prediction_scatter",
     "staircase_chart",
