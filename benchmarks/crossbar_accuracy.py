@@ -148,7 +148,7 @@ def accuracies(bench: Bench) -> Iterator[str]:
         ("dense", None, None, (*NOISES, *(() if tuned_noise in NOISES else (tuned_noise,)))),
         ("pruned, not trained for it", None, bench.plan(), ()),
         ("pruned, trained for it", masked, bench.plan(), NOISES),
-        ("dense, tuned under noise", tuned, None, tuple(sorted({0.05, tuned_noise}))),
+        ("dense, tuned under noise", tuned, None, tuple(sorted({0.05, tuned_noise}, reverse=True))),
     ]
     done = bench.found.get("tuning", {}).get("steps") == TUNE_STEPS[bench.name]
     for title, weights, plan, noises in variants if done else variants[:-1]:

@@ -9,7 +9,8 @@ from edgewise._core.errors import RunError
 from edgewise._core.files import write_text
 from edgewise.recipes.requests import ReportRequest
 from edgewise.recipes.runs import REPORT_FILE, load_run
-from edgewise.report import RunReport, from_json, render_comparison, render_run
+from edgewise.report import from_json, render_comparison, render_run
+from edgewise.report.crossbar import as_run, is_crossbar, render_crossbar
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,8 +45,13 @@ def run_report(request: ReportRequest) -> ReportResult:
         RunError: A run is missing, unfinished or damaged.
         StorageError: The page cannot be written.
     """
-    reports = [_read(path) for path in request.runs]
-    page = render_run(reports[0]) if len(reports) == 1 else render_comparison(reports)
+    values = [_read(path) for path in request.runs]
+    if len(values) == 1 and is_crossbar(values[0]):
+        page = render_crossbar(values[0])
+    else:
+        names = [path.stem if path.suffix == ".json" else path.name for path in request.runs]
+        reports = [from_json(as_run(value) if is_crossbar(value) else value, name=name) for value, name in zip(values, names, strict=True)]
+        page = render_run(reports[0]) if len(reports) == 1 else render_comparison(reports)
     file = request.out or _beside(request.runs[0])
     write_text(file, page)
     return ReportResult(file=file, n_bytes=file.stat().st_size, runs=tuple(str(path) for path in request.runs))
@@ -56,9 +62,9 @@ def _beside(run: Path) -> Path:
     return run / REPORT_FILE if run.is_dir() else run.with_suffix(".html")
 
 
-def _read(path: Path) -> RunReport:
+def _read(path: Path) -> dict[str, Any]:
     if path.suffix != ".json":
-        return from_json(load_run(path).result, name=path.name)
+        return load_run(path).result
     try:
         value = json.loads(path.read_bytes())
     except FileNotFoundError:
@@ -67,4 +73,4 @@ def _read(path: Path) -> RunReport:
         raise RunError(f"{path} is not JSON: {' '.join(str(error).split())}; give a file that --json wrote") from error
     if not isinstance(value, dict):
         raise RunError(f"{path} must hold a JSON object, got {type(value).__name__}; give a file that --json wrote")
-    return from_json(value, name=path.stem)
+    return value
