@@ -4,6 +4,7 @@ python benchmarks/crossbar_speed.py --threads 2
 """
 
 import argparse
+import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -19,18 +20,21 @@ from edgewise.dynamic import place_gates
 from edgewise.recipes.runs import load_model
 from edgewise.trace import trace
 
-N_IMAGES, BATCH, REPEATS = 1000, 32, 3
+N_IMAGES, BATCH, REPEATS = 1000, 32, 5
+FLOORS = {"price_s": 30.0, "folded_over_plain": 20.0}
+"""What issue 6 asks for at most, written before anything is timed."""
 
 
-def seconds(work: Callable[[], Any], repeats: int = REPEATS) -> float:
-    """The fastest of some repeats after one that is not counted."""
-    work()
-    found = []
-    for _ in range(repeats):
-        start_s = time.perf_counter()
-        work()
-        found.append(time.perf_counter() - start_s)
-    return min(found)
+def interleaved(works: dict[str, Callable[[], Any]], repeats: int = REPEATS) -> dict[str, dict[str, float]]:
+    """Minimum and median of each work's repeats, which take turns, after one of each that is not counted."""
+    found: dict[str, list[float]] = {name: [] for name in works}
+    for repeat in range(repeats + 1):
+        for name, work in works.items():
+            start_s = time.perf_counter()
+            work()
+            if repeat:
+                found[name].append(time.perf_counter() - start_s)
+    return {name: {"min_s": min(times), "median_s": statistics.median(times)} for name, times in found.items()}
 
 
 def main() -> None:
@@ -39,7 +43,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    figures: dict[str, Any] = {"threads": arguments.threads, "batch": BATCH, "mask_images": N_IMAGES}
+    figures: dict[str, Any] = {"threads": arguments.threads, "batch": BATCH, "mask_images": N_IMAGES, "at_most": FLOORS}
     chip, images = load_chip("isaac"), torch.randn(BATCH, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     for name in ("vgg16", "resnet56"):
         loaded = load_model(name)
@@ -52,9 +56,10 @@ def main() -> None:
         deployed = deploy(loaded.model, AnalogSettings.of_chip(chip, noise=CellNoise(programming=0.02)), [(images,)])
         deployed.program(0, 0)
         with torch.no_grad():
-            row["plain_s"] = seconds(lambda model=loaded.model: model(images))
-            row["folded_s"] = seconds(lambda model=deployed.model: model(images))
-        row["folded_over_plain"] = row["folded_s"] / row["plain_s"]
+            works = {"plain": lambda model=loaded.model: model(images), "folded": lambda model=deployed.model: model(images)}
+            row.update(interleaved(works))
+        row["folded_over_plain"] = row["folded"]["min_s"] / row["plain"]["min_s"]
+        row["holds"] = {limit: row[limit] <= most for limit, most in FLOORS.items()}
         figures[name] = row
         sys.stdout.write(f"{name}: {row}\n")
     write_result("crossbar-speed", figures)

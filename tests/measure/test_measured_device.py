@@ -162,7 +162,9 @@ def test_learning_twice_times_nothing_again(tmp_path: Path) -> None:
 
 def test_a_device_that_learnt_nothing_says_what_to_do(tmp_path: Path) -> None:
     bench = Bench(chain(32), "openvino-cpu", tmp_path)
-    with pytest.raises(UnknownLayerError, match=r"no timings of conv2d \(fused\) at \(8, 8\) on openvino-cpu; profile the network first"):
+    with pytest.raises(
+        UnknownLayerError, match=r"no timings of reorder \(input_layout\) at \(8, 8\) on openvino-cpu; profile the network first"
+    ):
         bench.device.predict_s(bench.net)
     assert bench.device.step_of(bench.device.pieces(bench.net)[0].workload) == 1
 

@@ -101,7 +101,7 @@ def test_a_network_that_does_not_fit_says_how_many_tiles_it_needs() -> None:
 
     device = CrossbarDevice(chip=replace(ISAAC, tiles=10))
     pieces = device.pieces(_net("vgg16"))
-    with pytest.raises(DeviceError, match="needs 77 tiles .*, isaac has 10"):
+    with pytest.raises(DeviceError, match=r"needs 77 tiles .*, isaac has 10"):
         device.total(pieces, device.estimate(pieces))
 
 

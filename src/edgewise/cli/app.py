@@ -344,6 +344,7 @@ def crossbar(
     std: opt.Std = _STD,
     seed: opt.Seed = 0,
     out: opt.Out = None,
+    resume: opt.Resume = False,
     neurosim: Annotated[
         Path | None, typer.Option("--neurosim", metavar="FOLDER", help="Write NetWork.csv and bit traces there.", show_default=False)
     ] = None,
@@ -397,6 +398,7 @@ def crossbar(
         seed=seed,
         out=out,
         neurosim=neurosim,
+        resume=resume,
     )
     with watch(f"reading {model}", results=json) as progress:
         from edgewise.recipes.crossbar import run_crossbar

@@ -15,6 +15,8 @@ from edgewise.crossbar.coding import Cells, deviation, input_digits, slice_weigh
 from edgewise.crossbar.noise import programming_deviation
 from edgewise.crossbar.settings import AnalogSettings
 
+_FEW_POSITIONS = 256
+
 
 class CrossbarLayer(nn.Module):
     """Computes what a convolution or linear layer does, as a crossbar chip does it.
@@ -143,7 +145,7 @@ class CrossbarLayer(nn.Module):
         """One product and one quantisation for each row block."""
         precise = self.exact and self.settings.weight_bits + self.settings.input_bits + self.settings.rows.bit_length() > 24
         dtype = torch.float64 if precise else codes.dtype
-        rows = self.geometry.windows(codes.to(dtype))
+        rows = self.geometry.columns(codes.to(dtype))
         matrix = self.geometry.as_groups(weights.to(dtype))
         step = self._folded_step()
         plain = not (rows.requires_grad or matrix.requires_grad)
@@ -157,7 +159,7 @@ class CrossbarLayer(nn.Module):
                 part = part.div_(step).round_().mul_(step) if plain else part + ((part / step).round() * step - part).detach()
             total = part if total is None else total + part
         assert total is not None
-        return self.geometry.from_windows(total, codes)
+        return self.geometry.from_columns(total, codes)
 
     def _folded_step(self) -> float:
         """One step that errs as much as all conversions of a block together; 1 where they do not err at all."""
@@ -181,7 +183,7 @@ class CrossbarLayer(nn.Module):
         held = self.cells.held + self.settings.off_share / (1 - self.settings.off_share) * self.settings.top_level
         worth = torch.einsum("k,kro->ro", slice_weights(self.settings).square().to(held.dtype), held.square())
         variance = (
-            self.geometry.group_columns(worth).to(part.dtype)[:, chosen].transpose(1, 2) @ self.geometry.windows(squares)[:, :, chosen]
+            self.geometry.group_columns(worth).to(part.dtype)[:, chosen].transpose(1, 2) @ self.geometry.columns(squares)[:, :, chosen]
         )
         return torch.randn(part.shape, generator=self.generator, dtype=part.dtype) * variance.clamp_min(0).sqrt() * self.settings.noise.read
 
@@ -245,6 +247,19 @@ class _Geometry:
             return inputs.reshape(-1, 1, self.channels).permute(1, 2, 0)[None]
         columns = F.unfold(inputs, self.kernel, dilation=self.dilation, padding=self.padding, stride=self.stride)
         return columns.reshape(len(inputs), self.groups, self.own_rows, -1)
+
+    def columns(self, inputs: Tensor) -> Float[Tensor, "a g r q"]:
+        """The windows with images beside positions where positions are few: one large product takes less than many small ones."""
+        found = self.windows(inputs)
+        if found.shape[3] >= _FEW_POSITIONS or len(found) == 1:
+            return found
+        return found.permute(1, 2, 0, 3).reshape(1, self.groups, self.own_rows, -1)
+
+    def from_columns(self, product: Float[Tensor, "a g o q"], inputs: Tensor) -> Tensor:
+        """The product of :meth:`columns` in the shape of the layer's output."""
+        if self.is_conv and len(product) != len(inputs):
+            product = product.reshape(self.groups, self.own_outputs, len(inputs), -1).permute(2, 0, 1, 3)
+        return self.from_windows(product, inputs)
 
     def from_windows(self, product: Float[Tensor, "b g o p"], inputs: Tensor) -> Tensor:
         """The product in the shape of the layer's output."""

@@ -4,10 +4,11 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from edgewise._core.errors import UsageError
-from edgewise._core.files import write_json, write_text
+from edgewise._core.errors import EdgewiseError, UsageError
+from edgewise._core.files import write_text
 from edgewise._core.progress import Progress, SilentProgress
 from edgewise.cost.chip.mapping import MappingRules
 from edgewise.cost.chip.masks import LayerMask, draw_masks
@@ -20,11 +21,13 @@ from edgewise.dynamic import GateRules, place_gates, record_masks
 from edgewise.ir import NetSpec
 from edgewise.ir.gates import GatePlan
 from edgewise.measure.host import describe_host
-from edgewise.recipes.crossbar_accuracy import Pruning, judge
+from edgewise.recipes import crossbar_kept as kept
+from edgewise.recipes.crossbar_accuracy import Judge, Judged, Pruning
 from edgewise.recipes.crossbar_request import CrossbarRequest
 from edgewise.recipes.neurosim import export_neurosim
 from edgewise.recipes.records import LoadedModel
-from edgewise.recipes.runs import RESULT_FILE, load_request, prepare_folder
+from edgewise.recipes.runs import REPORT_FILE, append_log, is_finished, load_request, load_run, prepare_folder, write_run
+from edgewise.recipes.unfinished import check_same
 from edgewise.report.crossbar import render_crossbar
 from edgewise.trace import trace
 from edgewise.train.data import Dataset, DataSpec, open_data
@@ -39,13 +42,13 @@ class CrossbarResult:
 
     Attributes:
         value: All figures as JSON values.
-        cost: The pruned network on the chip.
+        cost: The pruned network on the chip; none for a finished run that was read again.
         dense: The unpruned one, under the same way of running.
     """
 
     value: Mapping[str, Any]
-    cost: ChipCost
-    dense: ChipCost
+    cost: ChipCost | None = None
+    dense: ChipCost | None = None
 
     def to_json(self) -> dict[str, Any]:
         """All figures as JSON values."""
@@ -63,37 +66,77 @@ def run_crossbar(request: CrossbarRequest, *, progress: Progress | None = None) 
         EdgewiseError: Of the kind that says what is wrong: the chip file, a layer, a size, a ratio.
     """
     watcher = progress or SilentProgress()
+    chip, out = load_chip(request.chip).with_bits(**dict(request.layout.bits)), request.out
+    chip_settings(request)
+    if out is not None:
+        prepare_folder(out, resume=request.resume)
+    try:
+        given = load_request(request.model, gates=True)
+        if out is not None and request.resume and is_finished(out):
+            return _finished(request, given, out, progress=watcher)
+        return _run(request, given, chip, progress=watcher)
+    except EdgewiseError:
+        if out is not None and out.is_dir() and not any(out.iterdir()):
+            out.rmdir()
+        raise
+
+
+def _run(request: CrossbarRequest, given: LoadedModel, chip: Chip, *, progress: Progress) -> CrossbarResult:
     start_s = time.monotonic()
-    chip = load_chip(request.chip).with_bits(**dict(request.layout.bits))
-    settings = settings_of(request)
-    if request.out is not None:
-        prepare_folder(request.out, resume=False)
-    given = load_request(request.model, gates=True)
+    settings, identity = chip_settings(request), kept.settings_of(request, given)
     loaded = given.without_gates()
     net = trace(loaded.model, loaded.inputs(), name=loaded.name, verify=False).net
     plan = plan_of(net, request, given.gates)
-    data = None if request.data is None else _opened(request, watcher)
+    data = None if request.data is None else _opened(request, progress)
     rules = gate_rules(request, plan, chip, net)
-    masks = masks_of(request, loaded, plan, rules=rules, data=data, progress=watcher)
+    masks = masks_of(request, loaded, plan, rules=rules, data=data, progress=progress)
     dense = price_network(net, chip, replace(settings, accounting="reload" if settings.accounting == "reload" else "dense"))
     cost = price_network(net, chip, settings, plan=plan, masks=masks)
-    judged = (
-        None
-        if data is None
-        else judge(request, loaded, chip, pruning=Pruning(plan=plan, rules=rules, masks=masks), data=data, progress=watcher)
-    )
     value = _value(request, chip, net, plan=plan, costs=(dense, cost))
-    value.update(judged or {"accuracy": None, "accuracy_by_noise": []})
+    chips = kept.KeptChips(request.out, identity, resume=request.resume)
+    if request.out is not None:
+        append_log(request.out, {"event": "priced", "arrays": cost.arrays, "energy_j": cost.energy_j})
+    judged = Judged(value={"accuracy": None, "accuracy_by_noise": []})
+    if data is not None:
+        pruning = Pruning(plan=plan, rules=rules, masks=masks)
+        judged = Judge(request, loaded, chip=chip, pruning=pruning, data=data, kept=chips).run(progress)
+    value.update(judged.value)
     if request.neurosim is not None and data is not None:
         value["neurosim"] = export_neurosim(
             request.neurosim, loaded.model, net, plan=plan, rules=rules, images=next(iter(data.test))[0][:1]
         )
-    value["seconds"] = time.monotonic() - start_s
-    _write(request, value)
-    return CrossbarResult(value=value, cost=cost, dense=dense)
+    value.update(settings=identity, seconds=time.monotonic() - start_s)
+    _write(request, loaded, judged, value)
+    chips.forget()
+    return CrossbarResult(value=_placed(value, request.out), cost=cost, dense=dense)
 
 
-def settings_of(request: CrossbarRequest) -> ChipSettings:
+def _write(request: CrossbarRequest, loaded: LoadedModel, judged: Judged, value: Mapping[str, Any]) -> None:
+    """Fills the run folder; the network in it is the tuned one where it was tuned."""
+    if request.out is None:
+        return
+    model = judged.tuned or loaded.model
+    record = replace(loaded.record, trained=loaded.trained or judged.tuned is not None)
+    write_run(request.out, model, record=record, result=value)
+    write_text(request.out / REPORT_FILE, render_crossbar(value))
+
+
+def _finished(request: CrossbarRequest, loaded: LoadedModel, folder: Path, *, progress: Progress) -> CrossbarResult:
+    """The run that is there already, if it is the one asked for."""
+    value = load_run(folder).result
+    check_same(folder, value.get("settings") or {}, kept.settings_of(request, loaded))
+    if not (folder / REPORT_FILE).exists():
+        write_text(folder / REPORT_FILE, render_crossbar(value))
+    progress.note(f"the run in {folder} is finished already")
+    return CrossbarResult(value=_placed(value, folder))
+
+
+def _placed(value: Mapping[str, Any], folder: Path | None) -> dict[str, Any]:
+    """The result, and where the run and its report lie."""
+    return {**value, **({} if folder is None else {"run": str(folder), "report": str(folder / REPORT_FILE)})}
+
+
+def chip_settings(request: CrossbarRequest) -> ChipSettings:
     """How the network runs on the chip."""
     layout = request.layout
     return ChipSettings(
@@ -257,11 +300,3 @@ def _provenance(request: CrossbarRequest) -> dict[str, Any]:
         "seed": request.seed,
         "date": time.strftime("%Y-%m-%d"),
     }
-
-
-def _write(request: CrossbarRequest, value: dict[str, Any]) -> None:
-    if request.out is None:
-        return
-    value["run"], value["report"] = str(request.out), str(request.out / "report.html")
-    write_json(request.out / RESULT_FILE, value)
-    write_text(request.out / "report.html", render_crossbar(value))

@@ -1,6 +1,7 @@
 """Accuracy of a network on a crossbar chip, dense or pruned, against noise."""
 
-from collections.abc import Callable, Sequence
+import copy
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -14,10 +15,11 @@ from edgewise.cost.chip.mapping import MappingRules
 from edgewise.cost.chip.masks import Masks, often_kept_first
 from edgewise.cost.chip.records import Chip
 from edgewise.crossbar import AnalogSettings, CellNoise, Deployed, deploy
-from edgewise.crossbar.monte_carlo import ChipAccuracy, accuracy_over_chips
+from edgewise.crossbar.monte_carlo import ChipAccuracy, accuracy_on_chip
 from edgewise.crossbar.tuning import TuneSettings, tune
 from edgewise.dynamic import GateRules, gated
 from edgewise.ir.gates import GatePlan
+from edgewise.recipes.crossbar_kept import KeptChips
 from edgewise.recipes.crossbar_request import CrossbarRequest
 from edgewise.recipes.records import LoadedModel
 from edgewise.train.data import Dataset
@@ -25,6 +27,8 @@ from edgewise.train.evaluate import accuracy
 
 CALIBRATION_IMAGES = 128
 """Validation images that the ranges of inputs are learnt from."""
+TUNING_BATCH = 64
+"""Training images in a step of tuning."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -42,38 +46,101 @@ class Pruning:
     masks: Masks
 
 
-def judge(
-    request: CrossbarRequest, loaded: LoadedModel, chip: Chip, *, pruning: Pruning, data: Dataset, progress: Progress
-) -> dict[str, Any]:
-    """Accuracy in exact arithmetic and on chips, at every noise asked for.
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Judged:
+    """What is known of a network's accuracy on a chip.
 
-    Returns:
-        JSON values: ``accuracy`` at the last noise, ``accuracy_by_noise``, and ``tuned`` where the network was
-        trained under noise. Accuracies are none for a network that was never trained.
+    Attributes:
+        value: JSON values: ``accuracy`` at the last noise, ``accuracy_by_noise``, and ``tuned`` where the network was
+            trained under noise. Accuracies are none for a network that was never trained.
+        tuned: The network trained under noise, if it was.
     """
-    if not loaded.trained and not request.analog.noise_aware:
-        progress.note("the network was never trained, so that its accuracy would only mislead: give --weights or a run folder")
-        return {"accuracy": None, "accuracy_by_noise": []}
-    around = _around(request, pruning)
-    test = list(data.test.first(request.analog.images))
-    with around(loaded.model):
-        digital = accuracy(loaded.model, test)
-    rows, tuned = [], None
-    for noise in request.analog.noise:
-        deployed = _deployed(request, loaded.model, chip, noise=noise, data=data, around=around)
-        rows.append({"noise": noise, **_on_chips(request, deployed, test, noise=noise, around=around, progress=progress)})
-        if request.analog.noise_aware and noise == request.analog.noise[-1]:
-            tuned = _tuned(request, deployed, test, data=data, around=around, progress=progress)
-    last = rows[-1]
-    return {
-        "accuracy": {
+
+    value: Mapping[str, Any]
+    tuned: nn.Module | None = None
+
+
+class Judge:
+    """Judges one network in exact arithmetic and on chips.
+
+    Args:
+        request: What was asked for.
+        loaded: The network.
+        chip: The chip.
+        pruning: What is pruned of it.
+        data: Images.
+        kept: Chips judged before, and where the next ones are written down.
+    """
+
+    def __init__(
+        self, request: CrossbarRequest, loaded: LoadedModel, *, chip: Chip, pruning: Pruning, data: Dataset, kept: KeptChips
+    ) -> None:
+        self._request, self._loaded, self._chip, self._data, self._kept = request, loaded, chip, data, kept
+        self._around = _around(request, pruning)
+        self._test = list(data.test.first(request.analog.images))
+
+    def run(self, progress: Progress) -> Judged:
+        """Accuracy at every noise asked for, and after tuning.
+
+        Args:
+            progress: Is told of every chip and step.
+        """
+        analog = self._request.analog
+        if not self._loaded.trained and not analog.noise_aware:
+            progress.note("the network was never trained, so that its accuracy would only mislead: give --weights or a run folder")
+            return Judged(value={"accuracy": None, "accuracy_by_noise": []})
+        if self._kept.count:
+            progress.note(f"going on after {self._kept.count} chips judged before")
+        with self._around(self._loaded.model):
+            digital = accuracy(self._loaded.model, self._test)
+        rows = [{"noise": noise, **self._on_chips(self._loaded.model, noise, f"{noise:g}", progress=progress)} for noise in analog.noise]
+        accuracies = {
             "digital": digital,
-            **{name: last[name] for name in ("mean", "ci95", "chips", "each")},
-            "images": sum(len(batch[1]) for batch in test),
-        },
-        "accuracy_by_noise": rows,
-        **({} if tuned is None else {"tuned": tuned}),
-    }
+            **{name: rows[-1][name] for name in ("mean", "ci95", "chips", "each")},
+            "images": sum(len(batch[1]) for batch in self._test),
+        }
+        value = {"accuracy": accuracies, "accuracy_by_noise": rows}
+        if not analog.noise_aware:
+            return Judged(value=value)
+        tuned = self._tuned(analog.noise[-1], progress=progress)
+        with self._around(tuned):
+            after = accuracy(tuned, self._test)
+        found = self._on_chips(tuned, analog.noise[-1], "tuned", progress=progress)
+        return Judged(value={**value, "tuned": {"steps": analog.noise_aware, "digital": after, **found}}, tuned=tuned)
+
+    def _deployed(self, model: nn.Module, noise: float) -> Deployed:
+        only = None
+        if self._request.layout.convolutions_only:
+            only = [name for name, module in model.named_modules() if isinstance(module, nn.Conv2d)]
+        settings = analog_settings(self._request, self._chip, noise=noise)
+        return deploy(model, settings, self._data.validation.first(CALIBRATION_IMAGES), only=only, around=self._around)
+
+    def _on_chips(self, model: nn.Module, noise: float, stage: str, *, progress: Progress) -> dict[str, Any]:
+        """Accuracy on chip after chip, those judged before left out."""
+        deployed, wanted = self._deployed(model, noise), self._request.analog.chips
+        # Chips with ideal cells are all the same chip.
+        ideal = analog_settings(self._request, self._chip, noise=noise).noise.is_none
+        progress.start(f"chips with {noise:g} programming noise", 1 if ideal else wanted)
+        for number in range(len(self._kept.of(stage)), 1 if ideal else wanted):
+            right = accuracy_on_chip(deployed, self._test, chip=number, seed=self._request.seed, around=self._around)
+            self._kept.add(stage, right)
+            progress.advance()
+        return _summary(ChipAccuracy(chips=self._kept.of(stage) * (wanted if ideal else 1)))
+
+    def _tuned(self, noise: float, *, progress: Progress) -> nn.Module:
+        """The network trained under noise, as a network of its own kind."""
+        model = copy.deepcopy(self._loaded.model)
+        if self._kept.load_tuned(model):
+            return model.eval()
+        steps = self._request.analog.noise_aware
+        progress.start("fine-tuning under noise", steps)
+        training = replace(self._data.train, batch_size=TUNING_BATCH)
+        epochs = (batch for number in range(-(-steps // max(1, len(training)))) for batch in training.epoch(number))
+        settings = TuneSettings(steps=steps, seed=self._request.seed)
+        better = tune(self._deployed(model, noise), islice(epochs, steps), settings=settings, around=self._around, progress=progress)
+        model.load_state_dict(better.model.state_dict())
+        self._kept.keep_tuned(model)
+        return model.eval()
 
 
 def analog_settings(request: CrossbarRequest, chip: Chip, *, noise: float) -> AnalogSettings:
@@ -98,58 +165,6 @@ def _around(request: CrossbarRequest, pruning: Pruning) -> Callable[[nn.Module],
                 kept[torch.from_numpy(often_kept_first(masks[gate.consumer])[: gate.kept_channels])] = True
                 fixed[gate.consumer] = kept
     return lambda model: gated(model, plan, rules, fixed=fixed, seed=request.seed)
-
-
-def _deployed(
-    request: CrossbarRequest,
-    model: nn.Module,
-    chip: Chip,
-    *,
-    noise: float,
-    data: Dataset,
-    around: Callable[[nn.Module], AbstractContextManager[nn.Module]],
-) -> Deployed:
-    only = None
-    if request.layout.convolutions_only:
-        only = [name for name, module in model.named_modules() if isinstance(module, nn.Conv2d)]
-    settings = analog_settings(request, chip, noise=noise)
-    return deploy(model, settings, data.validation.first(CALIBRATION_IMAGES), only=only, around=around)
-
-
-def _on_chips(
-    request: CrossbarRequest,
-    deployed: Deployed,
-    test: Sequence[Any],
-    *,
-    noise: float,
-    around: Callable[[nn.Module], AbstractContextManager[nn.Module]],
-    progress: Progress,
-) -> dict[str, Any]:
-    ideal = next(iter(deployed.layers.values())).settings.noise.is_none
-    n_chips = 1 if ideal else request.analog.chips
-    progress.start(f"chips with {noise:g} programming noise", n_chips)
-    found = accuracy_over_chips(deployed, test, n_chips=n_chips, seed=request.seed, around=around, progress=progress)
-    # Chips with ideal cells are all the same chip.
-    return _summary(ChipAccuracy(chips=found.chips * (request.analog.chips if ideal else 1)))
-
-
-def _tuned(
-    request: CrossbarRequest,
-    deployed: Deployed,
-    test: Sequence[Any],
-    *,
-    data: Dataset,
-    around: Callable[[nn.Module], AbstractContextManager[nn.Module]],
-    progress: Progress,
-) -> dict[str, Any]:
-    steps = request.analog.noise_aware
-    progress.start("fine-tuning under noise", steps)
-    training = replace(data.train, batch_size=64)
-    epochs = (batch for number in range(-(-steps // max(1, len(training)))) for batch in training.epoch(number))
-    settings = TuneSettings(steps=steps, seed=request.seed)
-    better = tune(deployed, islice(epochs, steps), settings=settings, around=around, progress=progress)
-    found = accuracy_over_chips(better, test, n_chips=request.analog.chips, seed=request.seed, around=around)
-    return {"steps": steps, **_summary(found)}
 
 
 def _summary(found: ChipAccuracy) -> dict[str, Any]:

@@ -114,8 +114,9 @@ class CrossbarRequest:
         analog: How accuracy is judged.
         data: Images to record masks from and to judge on; none for neither.
         seed: Seed of everything drawn.
-        out: Folder for the report and the result; none to write none.
+        out: Run folder to write; none to write none.
         neurosim: Folder for NeuroSim's files; none to write none.
+        resume: Go on with the unfinished run in ``out``.
     """
 
     model: ModelRequest
@@ -128,11 +129,14 @@ class CrossbarRequest:
     seed: int = 0
     out: Path | None = None
     neurosim: Path | None = None
+    resume: bool = False
 
     def __post_init__(self) -> None:
         """Checks the seed, and what needs data."""
         if self.seed < 0:
             raise UsageError(f"--seed must be 0 or more, got {self.seed}")
+        if self.resume and self.out is None:
+            raise UsageError("--resume goes on with the run in --out, got no --out")
         if self.analog.noise_aware and self.data is None:
             raise UsageError("--noise-aware trains, and so needs --data, got none; add --data imagefolder:PATH")
         if self.neurosim is not None and self.data is None:

@@ -10,6 +10,7 @@ from edgewise._core.files import write_text
 from edgewise.recipes.requests import ReportRequest
 from edgewise.recipes.runs import REPORT_FILE, load_run
 from edgewise.report import from_json, render_comparison, render_run
+from edgewise.report.crossbar import as_run, is_crossbar, render_crossbar
 from edgewise.report.search import render_search
 from edgewise.report.sparsify import render_sparsify
 
@@ -52,8 +53,10 @@ def run_report(request: ReportRequest) -> ReportResult:
         page = render_search(alone)
     elif alone.get("command") == "sparsify":
         page = render_sparsify(alone)
+    elif is_crossbar(alone):
+        page = render_crossbar(alone)
     else:
-        reports = [from_json(value, name=name) for value, name in values]
+        reports = [from_json(as_run(value) if is_crossbar(value) else value, name=name) for value, name in values]
         page = render_run(reports[0]) if len(reports) == 1 else render_comparison(reports)
     file = request.out or _beside(request.runs[0])
     write_text(file, page)

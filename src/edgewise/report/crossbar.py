@@ -45,9 +45,59 @@ def render_crossbar(value: Mapping[str, Any]) -> str:
         if dense["energy_j"] is not None
         else [],
         curve=accuracy_curve(curve, digital=accuracy["digital"]) if accuracy and len(curve) > 1 else None,
+        noise_rows=_noise_rows(value),
         assumed=sorted((name, source) for name, source in value["sources"].items() if source.startswith(("assumed", "derived"))),
         cited=sorted((name, source) for name, source in value["sources"].items() if not source.startswith(("assumed", "derived"))),
     )
+
+
+def _noise_rows(value: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Accuracy at every noise, and after tuning, in words."""
+    named = [(words.percent(row["noise"], digits=1), row) for row in value.get("accuracy_by_noise") or []]
+    tuned = value.get("tuned")
+    if tuned:
+        last = words.percent(value["accuracy_by_noise"][-1]["noise"], digits=1)
+        named.append((f"{last}, tuned under noise for {tuned['steps']} steps", tuned))
+    return [
+        {
+            "name": name,
+            "mean": words.percent(row["mean"], digits=1),
+            "interval": " to ".join(words.percent(bound, digits=1) for bound in row["ci95"]) if row["ci95"] else "–",
+            "chips": str(row["chips"]),
+        }
+        for name, row in named
+    ]
+
+
+def is_crossbar(value: Mapping[str, Any]) -> bool:
+    """Whether a result is one that ``crossbar`` wrote."""
+    return {"chip", "accounting", "dense", "sources"} <= set(value)
+
+
+def as_run(value: Mapping[str, Any]) -> dict[str, Any]:
+    """A network on a chip as a run that can stand beside others: dense before, pruned after, on the chip's accuracy.
+
+    Args:
+        value: What ``crossbar`` wrote.
+    """
+    accuracy = value.get("accuracy") or {}
+
+    def figures(cost: Mapping[str, Any], right: float | None) -> dict[str, Any]:
+        return {
+            "latency_s": cost["latency_s"],
+            "macs": (cost["ops_executed"]) // 2,
+            "accuracy": right,
+            "kind": "simulated",
+        }
+
+    return {
+        "model": value["model"],
+        "device": value["chip"],
+        "kind": "simulated",
+        "baseline": figures(value["dense"], accuracy.get("digital")),
+        "result": figures(value, accuracy.get("mean")),
+        "provenance": value.get("provenance"),
+    }
 
 
 def accuracy_curve(rows: Sequence[Mapping[str, Any]], *, digital: float, size: tuple[float, float] = (520.0, 300.0)) -> Markup:
