@@ -2,13 +2,14 @@
 
 Everything is done in parts that can be killed and go on; each writes its rows into the result file when it is done.
 
+    python benchmarks/search_accuracy.py device   --work WORK
     python benchmarks/search_accuracy.py prices   --shared ../shared --work WORK
     python benchmarks/search_accuracy.py search   --shared ../shared --work WORK --seconds 1000
     python benchmarks/search_accuracy.py choose   --shared ../shared --work WORK
     python benchmarks/search_accuracy.py train    --shared ../shared --work WORK --network winner-0 --seconds 1000
     python benchmarks/search_accuracy.py measure  --shared ../shared --work WORK
 
-``prices``, ``choose`` and ``measure`` time, and want a machine of their own; the others train. Networks are ``reference``
+``device``, ``prices``, ``choose`` and ``measure`` time, and want a machine of their own; the others train. Networks are ``reference``
 (MobileNetV2 at width 0.5 with stem and second stage at stride 1), ``winner-0``, ``winner-1`` (two seeds of training) and
 ``random-0`` to ``random-7``. ``--images`` and the epochs make it smaller; what was made is told by the rows.
 """
@@ -29,10 +30,12 @@ from result_files import read_result, write_result
 from edgewise._core.files import write_json
 from edgewise._core.units import LatencyTarget
 from edgewise.ir import ArchPlan
+from edgewise.measure.calibration import overheads_of
 from edgewise.measure.database import LatencyDatabase
 from edgewise.measure.runtimes import open_runtime
 from edgewise.measure.settings import RuntimeSettings
 from edgewise.models.weights import load_weights, save_weights
+from edgewise.recipes.profile import open_device
 from edgewise.recipes.requests import DeviceRequest
 from edgewise.recipes.searching.aiming import Bench, aim, calibrated, network_of
 from edgewise.recipes.searching.prices import prices_on
@@ -159,6 +162,13 @@ class Comparison:
         made = {"winner": self.found["targets"][-1]["architecture"]}
         made |= {f"random-{number}": plan for number, plan in enumerate(self.found["random"])}
         return {name: ArchPlan.from_json({"kind": "architecture", "blocks": blocks}) for name, blocks in made.items()}
+
+
+def part_device(job: Comparison) -> None:
+    """Gets to know the device, once."""
+    with LatencyDatabase(job.work / "latency.sqlite") as database:
+        runtime, book = open_device(DeviceRequest(), database=database)
+        print(overheads_of(runtime, book, database, progress=Watch(1e9)))
 
 
 def part_prices(job: Comparison) -> None:
@@ -304,6 +314,7 @@ def part_measure(job: Comparison) -> None:
 
 
 PARTS = {
+    "device": part_device,
     "prices": part_prices,
     "search": part_search,
     "choose": part_choose,

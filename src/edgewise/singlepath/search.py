@@ -136,6 +136,8 @@ class _Searcher:
         self._restore()
         trained = spread(self._net)
         self._started_s = self._saved_s = time.perf_counter()
+        if not self._step:
+            self._save()
         self._progress.start("searching", self._n_steps - self._step)
         devices = [self._device] if self._device.type == "cuda" else []
         with torch.random.fork_rng(devices), self._shield.installed():
@@ -257,7 +259,7 @@ class _Searcher:
         }
 
     def _save(self) -> None:
-        if self._checkpoint is None or self._rank != 0:
+        if self._checkpoint is None or self._rank != 0 or not self._is_sound():
             return
         steps = {f"thresholds.{name}": tensor for name, tensor in self._thresholds.state().items()}
         state = {
@@ -273,6 +275,10 @@ class _Searcher:
         )
         save_checkpoint(self._checkpoint.path, standing)
         self._saved_s = time.perf_counter()
+
+    def _is_sound(self) -> bool:
+        """Whether all weights are finite: a step that breaks them shows in the loss of the next one only."""
+        return all(bool(torch.isfinite(parameter).all()) for parameter in self._net.parameters())
 
     def _restore(self) -> None:
         if self._checkpoint is None or not self._checkpoint.resume or not self._checkpoint.path.exists():

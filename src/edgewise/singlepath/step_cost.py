@@ -34,7 +34,7 @@ def step_of(model: nn.Module, images: Tensor, target: Tensor) -> Callable[[], No
         scores, runtime_ms = output if isinstance(output, tuple) else (output, torch.zeros(()))
         loss = F.cross_entropy(scores.float(), target) + runtime_ms
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
 
     return step
