@@ -155,6 +155,9 @@ void windows(void *context, int task, int) {
   d.list = listed ? kept.list.data() : s.dense.data();
   d.n_list = static_cast<int>(listed ? kept.list.size() : s.dense.size()) - kAhead;
   d.weights = s.weights.get() + block.weights;
+  const size_t next = (task + run.threads) / n_chunks / run.batch;
+  const bool another = next < s.blocks.size() && &s.blocks[next] != &block && s.blocks[next].vectors == block.vectors;
+  d.next = another ? s.weights.get() + s.blocks[next].weights : nullptr;
   d.bias = s.bias.get() + block.first;
   d.vectors = block.vectors;
   d.finish = finishing(run, s, block, image, first, std::min(kChunk, s.n_pixels() - first), part);
