@@ -103,7 +103,7 @@ def random_network(rng: np.random.Generator) -> tuple[nn.Module, int, str]:
     width = int(rng.integers(12, 40))
     layers: list[nn.Module] = [unit(3, width)]
     for _ in range(int(rng.integers(2, 5))):
-        after = int(rng.integers(width, min(2 * width, 200) + 1))
+        after = int(rng.integers(width, max(min(2 * width, 200), width) + 1))
         layers.append(unit(width, after, stride=2))
         width = after
         for _ in range(int(rng.integers(1, 3))):
