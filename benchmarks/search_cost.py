@@ -1,6 +1,7 @@
 """What a step of single-path search costs: beside the largest child of the space, and beside a supernet of paths.
 
-    python benchmarks/search_cost.py --space cifar --batch 32
+    python benchmarks/search_cost.py --space cifar --batch 32 --part times
+    python benchmarks/search_cost.py --space cifar --batch 32 --part memory
 
 Time: minimum and median of interleaved steps, a floor (an empty step) first. Memory: each network's step in a process of
 its own, the largest resident size less that before the step. The multi-path supernet is timed last, as it takes longest.
@@ -13,9 +14,10 @@ import statistics
 import subprocess
 import sys
 import time
+from typing import Any
 
 import torch
-from result_files import write_result
+from result_files import read_result, write_result
 from torch import nn
 
 from edgewise.models.mobile import MobileNet
@@ -86,33 +88,51 @@ def main() -> None:
     arguments.add_argument("--rounds", type=int, default=12)
     arguments.add_argument("--seconds", type=float, default=40.0, help="of timing, at most")
     arguments.add_argument("--memory", choices=NETWORKS, help="only this network's memory, in this process")
+    arguments.add_argument("--part", choices=("times", "memory"), default="times")
     asked = arguments.parse_args()
     if asked.memory:
         memory(asked.memory, asked.space, asked.batch)
         return
+    known = {key: value for key, value in read_result("search-cost").items() if key in ("times", "memory")}
+    known |= {"memory": memories(asked)} if asked.part == "memory" else {"times": timings(asked)}
+    space = load_space(asked.space)
+    setting = {"space": space.name, "batch": asked.batch, "threads": 1, "largest_child_macs": counts_of(space, space.largest).macs}
+    write_result("search-cost", {"setting": setting, **known})
+
+
+def timings(asked: argparse.Namespace) -> dict[str, Any]:
+    """Interleaved steps, the floor first."""
     torch.set_num_threads(1)
     floor_s = min(_empty_s() for _ in range(1000))
     print(f"floor: {floor_s * 1e9:.0f} ns for an empty step", flush=True)
     taken = times(asked.space, asked.batch, rounds=asked.rounds, seconds=asked.seconds)
-    sizes = {name: _memory_of(name, asked.space, asked.batch) for name in NETWORKS}
-    space = load_space(asked.space)
-    figures = {
-        name: {
+    rows: dict[str, Any] = {"floor_s": floor_s}
+    for name in NETWORKS:
+        rows[name] = {
             "min_s": min(taken[name]),
             "median_s": statistics.median(taken[name]),
             "steps": len(taken[name]),
-            "peak_bytes": sizes[name],
-            "time_ratio": min(taken[name]) / min(taken["child"]),
-            "median_ratio": statistics.median(taken[name]) / statistics.median(taken["child"]),
-            "memory_ratio": sizes[name] / sizes["child"],
+            "ratio_of_minima": min(taken[name]) / min(taken["child"]),
+            "ratio_of_medians": statistics.median(taken[name]) / statistics.median(taken["child"]),
+        }
+        print(f"{name:10} {rows[name]['min_s'] * 1e3:8.1f} ms  {rows[name]['ratio_of_minima']:.3f}x")
+    return rows
+
+
+def memories(asked: argparse.Namespace) -> dict[str, Any]:
+    """Memory of a step of each network, in a process of its own."""
+    sizes = {name: _memory_of(name, asked.space, asked.batch) for name in NETWORKS}
+    rows = {
+        name: {
+            "peak_bytes": size,
+            "ratio": size / sizes["child"],
             "params": sum(parameter.numel() for parameter in network(name, asked.space).parameters()),
         }
-        for name in NETWORKS
+        for name, size in sizes.items()
     }
-    setting = {"space": space.name, "batch": asked.batch, "threads": 1, "largest_child_macs": counts_of(space, space.largest).macs}
-    write_result("search-cost", {"setting": setting, "floor_s": floor_s, "networks": figures})
-    for name, row in figures.items():
-        print(f"{name:10} {row['min_s'] * 1e3:8.1f} ms  {row['time_ratio']:.3f}x time  {row['memory_ratio']:.3f}x memory")
+    for name, row in rows.items():
+        print(f"{name:10} {row['peak_bytes'] / 1e6:8.1f} MB  {row['ratio']:.3f}x")
+    return rows
 
 
 def _empty_s() -> float:

@@ -139,9 +139,11 @@ class TestPrices:
 
     def test_calibration_meets_both_measurements(self) -> None:
         prices = price_space(SPACE, constant_s=1e-3, price_s=lambda choice: choice.kernel * 1e-3)
-        ends = [(prices.latency_s(plan), seconds) for plan, seconds in ((SPACE.smallest, 4e-3), (SPACE.largest, 30e-3))]
+        ends = [(prices.latency_s(plan), seconds) for plan, seconds in ((SPACE.smallest, 9e-3), (SPACE.largest, 25e-3))]
         better = calibrated(prices, ends)
-        assert [better.latency_s(plan) for plan in (SPACE.smallest, SPACE.largest)] == pytest.approx([4e-3, 30e-3])
+        assert [better.latency_s(plan) for plan in (SPACE.smallest, SPACE.largest)] == pytest.approx([9e-3, 25e-3])
+        noise = [(prices.latency_s(SPACE.smallest), 14e-3), (prices.latency_s(SPACE.largest), 14e-3)]
+        assert calibrated(prices, noise).latency_s(SPACE.largest) == pytest.approx(21e-3)
 
     @pytest.mark.parametrize("skew", [0.8, 1.0, 1.3])
     def test_the_aim_is_corrected_by_what_is_measured(self, skew: float) -> None:

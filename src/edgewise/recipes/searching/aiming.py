@@ -101,6 +101,8 @@ def network_of(space: Space, plan: ArchPlan, model: nn.Module | None = None) -> 
 def calibrated(prices: Prices, pairs: Sequence[tuple[float, float]]) -> Prices:
     """Prices brought in line with two measured networks: scaled by what lies between them, shifted by the rest.
 
+    Where that makes no sense (noise, or a rest below 0), all prices are scaled by one factor.
+
     Args:
         prices: As predicted.
         pairs: Predicted and measured seconds of the smallest network and of the largest.
@@ -115,10 +117,10 @@ def calibrated(prices: Prices, pairs: Sequence[tuple[float, float]]) -> Prices:
     """
     (low, low_measured), (high, high_measured) = pairs
     slope = (high_measured - low_measured) / (high - low) if high > low else 0.0
-    if not 0.2 <= slope <= 5.0:
+    constant_s = slope * prices.constant_s + low_measured - slope * low
+    if not 0.2 <= slope <= 5.0 or constant_s < 0:
         return prices.scaled((low_measured + high_measured) / (low + high))
-    scaled = prices.scaled(slope)
-    return replace(scaled, constant_s=max(0.0, scaled.constant_s + low_measured - slope * low))
+    return replace(prices.scaled(slope), constant_s=constant_s)
 
 
 def aim(
