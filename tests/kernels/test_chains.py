@@ -11,7 +11,7 @@ from edgewise.dynamic import gate_masks
 from edgewise.dynamic.running.reference import run_reference
 from edgewise.ir.gates import Gate
 from edgewise.kernels import CompiledChain, Program, Step, variants
-from kernels.chains import check, draw
+from edgewise.testing.sparse_chains import check, draw
 
 needs_kernels = pytest.mark.skipif(not variants(), reason="no C++ compiler here")
 pytestmark = needs_kernels
@@ -150,8 +150,8 @@ def test_a_stride_of_nothing_is_refused() -> None:
 
 def test_wrong_arrays_are_refused() -> None:
     chain = _pixelwise(kept_channels=1, kept_positions=2)
-    with pytest.raises(UsageError, match=r"`maps` must be float32 of shape \(n, 2, 1, 2\), got float64"):
-        chain.run(np.zeros((1, 2, 1, 2)))  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"`maps` must be float32 of shape \(n, 2, 1, 2\), got float32 of \(1, 3, 1, 2\)"):
+        chain.run(np.zeros((1, 3, 1, 2), np.float32))
     with pytest.raises(UsageError, match="`threads` must be at least 1, got 0"):
         chain.run(np.zeros((1, 2, 1, 2), np.float32), threads=0)
     step = Step(source=0, out_channels=1, kept_channels=2, kept_positions=2)

@@ -106,4 +106,4 @@ def _configuration(threads: int) -> dict[str, str | int | bool]:
 def _tensor(images: Array) -> Any:  # noqa: ANN401 - openvino has no types
     import openvino
 
-    return openvino.Tensor(images)
+    return openvino.Tensor(images, shared_memory=True)
