@@ -12,7 +12,6 @@ from edgewise.recipes.runs import load_run
 from edgewise.recipes.sparsify.request import RatioRequest, SparsifyRequest
 from edgewise.recipes.sparsify.run import run_sparsify
 
-
 needs_kernels = pytest.mark.skipif(not variants(), reason="no C++ compiler here")
 pytestmark = pytest.mark.usefixtures("brief_timing")
 
