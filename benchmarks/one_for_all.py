@@ -3,7 +3,9 @@
     python benchmarks/one_for_all.py --shared ../shared --work WORK --epochs 2 --seeds 0,1,2
     python benchmarks/one_for_all.py --digits --work WORK --epochs 10 --lr 0.05
 
-ResNet-20 on CIFAR-10 from the given weights, or a small network on the embedded digits, trained here first. Every training is checkpointed and every finished row written: a killed call goes on where it was. A one-for-all epoch runs four networks a step, so that it gets a quarter of its rivals' epochs where ``--equal-work`` is given.
+ResNet-20 on CIFAR-10 from the given weights, or a small network on the embedded digits, trained here first. Every training is
+checkpointed and every finished row written: a killed call goes on where it was. A one-for-all epoch runs four networks a step,
+so that it gets a quarter of its rivals' epochs where ``--equal-work`` is given.
 """
 
 import argparse
