@@ -37,7 +37,8 @@ def main() -> int:
     figures = read_result("dynamic-figures")
     value: dict[str, Any] = {"accuracy": accuracies(read_result("dynamic-accuracy"))}
     if "rankings" in figures:
-        value |= {key: figures[key] for key in ("images", "dense_test", "rankings")}
+        value |= {key: figures[key] for key in ("dense_test", "rankings")}
+        value["images"] = max(row["images"] for row in figures["rankings"])
     if "redundancy" in figures:
         value |= {"redundancy": figures["redundancy"], "sweep_images": figures["sweep"]["images"]}
     write_json(TABLES / FILE, value)

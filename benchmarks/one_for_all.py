@@ -1,9 +1,11 @@
-"""One set of weights for a range of ratios, against networks trained separately for three of them: ResNet-20 on CIFAR-10.
+"""One set of weights for a range of ratios, against networks trained separately for three of them.
 
     python benchmarks/one_for_all.py --shared ../shared --work WORK --epochs 2 --seeds 0,1,2
+    python benchmarks/one_for_all.py --digits --work WORK --epochs 10 --lr 0.05
 
-Every training is checkpointed and every finished row written: a killed call goes on where it was. All start from the given
-weights. A one-for-all epoch runs four networks a step, so that it gets a quarter of its rivals' epochs where ``--equal-work`` is given.
+ResNet-20 on CIFAR-10 from the given weights, or a small network on the embedded digits, trained here first. Every training is
+checkpointed and every finished row written: a killed call goes on where it was. A one-for-all epoch runs four networks a step,
+so that it gets a quarter of its rivals' epochs where ``--equal-work`` is given.
 """
 
 import argparse
@@ -19,6 +21,8 @@ from edgewise.dynamic import GatedNetwork, place_gates
 from edgewise.dynamic.accounting import count_macs
 from edgewise.dynamic.training import RatioAscent, SandwichSampling
 from edgewise.ir.gates import GatePlan
+from edgewise.models.weights import save_weights
+from edgewise.recipes.records import LoadedModel
 from edgewise.recipes.runs import load_model
 from edgewise.trace import trace
 from edgewise.train.calibrate import recalibrate_batch_norm
@@ -40,15 +44,18 @@ def main() -> int:
     parser.add_argument("--lr", type=float, default=0.02)
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--equal-work", action="store_true")
+    parser.add_argument("--digits", action="store_true")
     arguments = parser.parse_args()
     arguments.work.mkdir(parents=True, exist_ok=True)
-    data = open_data(DataSpec(text=f"imagefolder:{arguments.shared / 'data' / 'cifar10-jpeg.zip'}"))
-    loaded = load_model("resnet20", weights=arguments.shared / "models" / "resnet20.safetensors")
-    net = trace(loaded.model, loaded.inputs(), name="resnet20", verify=False).net
-    plan = place_gates(net, channel_ratios=CHANNELS, spatial_ratios=POSITIONS)
-    known: dict[str, Any] = {key: value for key, value in read_result("one-for-all").items() if key not in ("question", "provenance")}
-    known |= {"channel_ratios": CHANNELS, "spatial_ratios": plan.spatial_ratios, "epochs": arguments.epochs, "lr": arguments.lr}
-    known["equal_work"] = arguments.equal_work
+    loaded, data = started(arguments)
+    net = trace(loaded.model, loaded.inputs(), name=loaded.name, verify=False).net
+    channels, positions = ((0.6,), ()) if arguments.digits else (CHANNELS, POSITIONS)
+    plan = place_gates(net, channel_ratios=channels, spatial_ratios=positions)
+    question = "one-for-all-digits" if arguments.digits else "one-for-all"
+    known: dict[str, Any] = {key: value for key, value in read_result(question).items() if key not in ("question", "provenance")}
+    known |= {"network": loaded.source.label, "channel_ratios": plan.channel_ratios, "spatial_ratios": plan.spatial_ratios}
+    known |= {"epochs": arguments.epochs, "lr": arguments.lr, "equal_work": arguments.equal_work, "test_images": data.test.n_images}
+    known["accuracy_start"] = accuracy(loaded.model, data.test)
     rows = known.setdefault("rows", [])
     for seed in (int(word) for word in arguments.seeds.split(",")):
         for kind in ("one-for-all", *SHARES):
@@ -62,10 +69,21 @@ def main() -> int:
                 reduction = count_macs(net, plan.scaled(float(share))).reduction
                 rows.append({"seed": seed, "trained": kind, "share": share, "accuracy": value, "reduction": reduction})
                 print(rows[-1], flush=True)
-            write_result("one-for-all", known)
+            write_result(question, known)
     known["differences"] = differences(rows)
-    write_result("one-for-all", known)
+    write_result(question, known)
     return 0
+
+
+def started(arguments: argparse.Namespace) -> tuple[LoadedModel, Dataset]:
+    """The trained dense network and its data."""
+    if not arguments.digits:
+        data = open_data(DataSpec(text=f"imagefolder:{arguments.shared / 'data' / 'cifar10-jpeg.zip'}"))
+        return load_model("resnet20", weights=arguments.shared / "models" / "resnet20.safetensors"), data
+    data, weights = open_data(DataSpec(text="digits")), arguments.work / "digits.safetensors"
+    if not weights.exists():
+        save_weights(fine_tune(load_model("digits-cnn").model, data, config=FineTune(epochs=20, lr=0.1)).model, weights)
+    return load_model("digits-cnn", weights=weights), data
 
 
 def served(arguments: argparse.Namespace, start: nn.Module, plan: GatePlan, data: Dataset, *, seed: int) -> dict[float, float]:

@@ -11,10 +11,12 @@ from torch import nn
 
 from edgewise._core.errors import TargetError, UsageError
 from edgewise.cost.chip.masks import LayerMask
+from edgewise.dynamic import GateRules, gated
 from edgewise.dynamic.choosing import choose_ratios
 from edgewise.dynamic.redundancy import redundancy_of
 from edgewise.dynamic.sensitivity import Sensitivity, SweepPoint, sweep_blocks
 from edgewise.ir.gates import Gate, GatePlan
+from edgewise.train.evaluate import accuracy
 
 GRID = (0.25, 0.5, 0.75)
 
@@ -73,14 +75,18 @@ def test_the_sweep_prunes_one_block_at_a_time() -> None:
         Gate(consumer="c0", producer="p0", block=0, channels=8, hw=(4, 4)),
         Gate(consumer="c1", producer="c0", block=1, channels=8, hw=(4, 4)),
     )
-    images = torch.randn(64, 1, 4, 4)
+    images, plan = torch.randn(64, 1, 4, 4), GatePlan(gates=gates, n_blocks=2)
     with torch.no_grad():
-        labels = model.eval()(images).argmax(1)
-    sweep = sweep_blocks(
-        model, GatePlan(gates=gates, n_blocks=2), [(images, labels)], ratios=(0.5, 0.875), sides=("channels", "positions", "static")
-    )
-    assert sweep.dense == 1.0 and sweep.n_images == 64 and len(sweep.points) == 12
-    assert min(point.accuracy for point in sweep.points) < 1.0
+        scores = model.eval()(images)
+        model.c1.bias[0] -= (scores[:, 0] - scores[:, 1]).median()  # half of the images in each class
+        batches = [(images, model(images).argmax(1))]
+    sweep = sweep_blocks(model, plan, batches, ratios=(0.5, 0.875), sides=("channels", "positions", "static"))
+    assert sweep.dense == 1.0 and sweep.n_images == 64 and len(sweep.points) == 12 and min(point.accuracy for point in sweep.points) < 1.0
+    for point in sweep.points:
+        only = [point.ratio if place == point.block else 0.0 for place in range(2)]
+        pruned = plan.with_ratios([0.0, 0.0], only) if point.side == "positions" else plan.with_ratios(only, [0.0, 0.0])
+        with gated(model, pruned, GateRules(ranking="static" if point.side == "static" else "attention")):
+            assert point.accuracy == accuracy(model, batches)
 
 
 def test_redundancy_splits_what_is_pruned() -> None:
