@@ -175,7 +175,10 @@ def accuracies(bench: Bench) -> Iterator[str]:
 def both_modes(bench: Bench) -> Iterator[str]:
     """The same cells, digitally, folded and bit by bit, on fewer images: what each guesses, a digit an image."""
     for noise in NOISES[1:]:
-        row = bench.found.setdefault("modes", {}).setdefault(f"{noise:g}", {"classes": "", "digital": "", "bitwise": "", "folded": ""})
+        modes = bench.found.setdefault("modes", {})
+        if "classes" not in modes.get(f"{noise:g}", {}):  # not begun, or counted by an earlier edition of this file
+            modes[f"{noise:g}"] = {"classes": "", "digital": "", "bitwise": "", "folded": ""}
+        row = modes[f"{noise:g}"]
         for mode in ("digital", "bitwise", "folded"):
             while len(row[mode]) < N_BITWISE:
                 images, classes = bench.images(len(row[mode]), len(row[mode]) + PIECE_IMAGES)

@@ -57,10 +57,13 @@ def _cross_sim(*, adc_bits: int = 0, dac_bits: int = 0, error: float = 0.0) -> A
         params.xbar.dac.mvm.input_bitslicing, params.xbar.dac.mvm.slice_size = True, 1
         params.core.mapping.inputs.mvm.min, params.core.mapping.inputs.mvm.max = -1.0, 1.0
     if adc_bits:
+        # What cells of level 0 conduct is not taken off before the conversion there.
+        params.xbar.device.infinite_on_off_ratio = True
         from simulator.parameters.xbar_parameters import ADCRangeLimits
 
-        params.xbar.adc.mvm.model, params.xbar.adc.mvm.bits = "QuantizerADC", adc_bits
-        params.xbar.adc.mvm.signed, params.xbar.adc.mvm.adc_per_ibit = False, True
+        # Inputs are driven as sign and magnitude there, so that a sum has a sign of its own.
+        params.xbar.adc.mvm.model, params.xbar.adc.mvm.bits = "SignMagnitudeADC", adc_bits + 1
+        params.xbar.adc.mvm.signed, params.xbar.adc.mvm.adc_per_ibit = True, True
         params.xbar.adc.mvm.adc_range_option = ADCRangeLimits.GRANULAR
     return simulator.AnalogCore(_matrix(), params=params)
 

@@ -20,7 +20,7 @@ def _run(arguments: list[str], path: Path) -> dict:
 def test_a_chip_file_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "wide.toml"
     wide = TEXT.replace('name = "isaac"', 'name = "wide"').replace("rows = { value = 128", "rows = { value = 256")
-    file.write_text(wide.replace(TILES, TILES.replace("168", "200").replace("ISAAC, ISCA 2016: 168", "assumed: 200")))
+    file.write_text(wide.replace(TILES, TILES.replace("168", "200").replace("ISAAC, ISCA 2016: 200", "assumed: 200")))
     value = _run(["resnet20", "--chip", str(file)], tmp_path / "a.json")
     narrow = _run(["resnet20"], tmp_path / "b.json")
     assert value["chip"] == "wide" and value["arrays"] < narrow["arrays"]

@@ -115,14 +115,14 @@ def accuracy_curve(rows: Sequence[Mapping[str, Any]], *, digital: float, size: t
     x = Scale(low=100 * noises[0], high=100 * max(noises[-1], noises[0] + 1e-3), start=46.0, end=width - 10)
     y = Scale(low=low, high=high, start=height - 44, end=26.0)
     bars = [
-        line(x(100 * row["noise"]), y(100 * row["ci95"][0]), x(100 * row["noise"]), y(100 * row["ci95"][1]), "grid")
+        line(x(100 * row["noise"]), y(100 * row["ci95"][0]), x(100 * row["noise"]), y(100 * row["ci95"][1]), "flag after")
         for row in rows
         if row["ci95"]
     ]
     points = [
         marker(x(100 * row["noise"]), y(100 * row["mean"]), "pin after", f"{row['noise']:.1%} noise: {row['mean']:.1%}") for row in rows
     ]
-    curve = path([(x(100 * row["noise"]), y(100 * row["mean"])) for row in sorted(rows, key=lambda row: row["noise"])], "line after")
+    curve = path([(x(100 * row["noise"]), y(100 * row["mean"])) for row in sorted(rows, key=lambda row: row["noise"])], "curve")
     reference = [
         line(x.start, y(100 * digital), x.end, y(100 * digital), "flag before"),
         text("digital", x.end, y(100 * digital) - 5, "tick", "end"),
