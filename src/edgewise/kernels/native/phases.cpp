@@ -148,7 +148,7 @@ void windows(void *context, int task, int) {
   if (part == 0 && &block == s.blocks.data()) clear_frame(run.chain.maps[run.step + 1], run.map(run.step + 1, image));
   const bool listed = s.gated() && s.path == EW_CHANNELS;
   const Kept &kept = run.space.kept[image];
-  const int first = part * kChunk;
+  const int first = part * s.chunk;
   Direct d{};
   d.x = run.map(s.source, image);
   d.x_at = s.x_at.data() + first;
@@ -160,7 +160,7 @@ void windows(void *context, int task, int) {
   d.next = another ? s.weights.get() + s.blocks[next].weights : nullptr;
   d.bias = s.bias.get() + block.first;
   d.vectors = block.vectors;
-  d.finish = finishing(run, s, block, image, first, std::min(kChunk, s.n_pixels() - first), part);
+  d.finish = finishing(run, s, block, image, first, std::min(s.chunk, s.n_pixels() - first), part);
   run.chain.variant->direct(d);
 }
 
