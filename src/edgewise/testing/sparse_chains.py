@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -37,7 +38,7 @@ def draw(rng: np.random.Generator, *, most_channels: int = 40, most_side: int = 
     residual = bool(rng.integers(2))
     kept_channels = channels if rng.integers(3) == 0 else int(rng.integers(1, channels + 1))
     kept_positions = height * width if rng.integers(3) == 0 else int(rng.integers(1, height * width + 1))
-    geometry = {"kernel": (kernel, kernel), "stride": (stride, stride), "padding": (padding, padding)}
+    geometry: dict[str, Any] = {"kernel": (kernel, kernel), "stride": (stride, stride), "padding": (padding, padding)}
     whole = height * width
     steps = [Step(source=0, out_channels=out, kept_channels=inside, kept_positions=whole, **geometry)] if residual else []
     steps.append(Step(source=0, out_channels=channels, relu=1, kept_channels=inside, kept_positions=whole))

@@ -1,6 +1,7 @@
 """A dynamic network as OpenVINO IR with this project's operator."""
 
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -49,7 +50,8 @@ def export_openvino(model: nn.Module, net: NetSpec, plan: GatePlan, folder: Path
             _convert(content, Path(made))
             goal.unlink(missing_ok=True)  # an old graph must not stand beside new weights
             for name in ("model.bin", "model.xml"):
-                write_atomically(folder / name, lambda path, name=name: path.write_bytes((Path(made) / name).read_bytes()) and None)
+                content = (Path(made) / name).read_bytes()
+                write_atomically(folder / name, partial(_write, content=content))
     except OSError as error:
         raise storage_error(goal, error) from error
     return goal
@@ -81,3 +83,7 @@ def _convert(content: bytes, folder: Path) -> None:
         raise
     except Exception as error:
         raise ExportError(f"OpenVINO cannot convert the dynamic network: {one_line(error)}") from error
+
+
+def _write(path: Path, *, content: bytes) -> None:
+    path.write_bytes(content)
