@@ -11,7 +11,7 @@ import torch
 
 from edgewise._core.errors import RunError, TargetError, UnknownNameError, UsageError
 from edgewise.models.mobile import MobileNet
-from edgewise.singlepath.baselines import draw_in_window, evolve, inherited_score, random_search
+from edgewise.singlepath.baselines import Evolution, draw_in_window, evolve, inherited_score, random_search
 from edgewise.singlepath.choosing import choose, log_likelihoods
 from edgewise.singlepath.losses import hinge_term, lagrangian_term, log_term, next_multiplier
 from edgewise.singlepath.multipath import MultiPathNet
@@ -231,7 +231,7 @@ class TestBaselines:
         def score(plan) -> float:
             return sum(choice.kernel == 5 and choice.expansion == 3 and not choice.skip for choice in plan.blocks)
 
-        evolved = evolve(prices(), window, score, generations=10, population=12, seed=0)
+        evolved = evolve(prices(), window, score, course=Evolution(generations=10, population=12), seed=0)
         drawn = random_search(prices(), window, score, n=10, seed=0)
         assert evolved[0].score >= 3 and evolved[0].score >= drawn[0].score
         assert all(window.contains(one.predicted_s) for one in (*evolved, *drawn))
@@ -243,6 +243,10 @@ class TestBaselines:
         score = inherited_score(net, digits.train, digits.validation)
         assert score(SPACE.largest) > 0.3
         assert all(torch.equal(parameter, weights[name]) for name, parameter in net.named_parameters())
+
+    def test_evolution_needs_parents(self) -> None:
+        with pytest.raises(UsageError, match="population >= 2, got 10 and 1"):
+            Evolution(population=1)
 
 
 class TestCosts:

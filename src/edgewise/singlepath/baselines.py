@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgewise._core.errors import TargetError
+from edgewise._core.errors import TargetError, UsageError
 from edgewise._core.progress import Progress, SilentProgress
 from edgewise.ir.arch import ArchPlan
 from edgewise.singlepath.supernet import Supernet
@@ -32,6 +32,24 @@ class Scored:
     plan: ArchPlan
     score: float
     predicted_s: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Evolution:
+    """How far evolutionary search goes.
+
+    Attributes:
+        generations: Rounds after the first population; not negative.
+        population: Networks of each round; at least 2.
+    """
+
+    generations: int = 10
+    population: int = 16
+
+    def __post_init__(self) -> None:
+        """Checks both."""
+        if self.generations < 0 or self.population < 2:
+            raise UsageError(f"evolution needs generations >= 0 and population >= 2, got {self.generations} and {self.population}")
 
 
 Score = Callable[[ArchPlan], float]
@@ -111,7 +129,7 @@ def random_search(
 
 
 def evolve(
-    prices: Prices, window: Window, score: Score, *, generations: int, population: int, seed: int, progress: Progress | None = None
+    prices: Prices, window: Window, score: Score, *, course: Evolution, seed: int, progress: Progress | None = None
 ) -> tuple[Scored, ...]:
     """Evolutionary search at one latency: the better half has children by crossing and mutation.
 
@@ -119,8 +137,7 @@ def evolve(
         prices: What choices take.
         window: Latencies allowed; children outside are moved into it as random networks are.
         score: Judges a network.
-        generations: Rounds after the first population.
-        population: Networks of each round; at least 4.
+        course: How many networks, how often.
         seed: Of the draws.
         progress: Told of every network.
 
@@ -128,15 +145,15 @@ def evolve(
         All networks judged, the best first.
     """
     rng, watcher = np.random.default_rng([seed, 2]), progress or SilentProgress()
-    watcher.start("evolutionary search", population * (generations + 1))
+    watcher.start("evolutionary search", course.population * (course.generations + 1))
     found = {}
-    for _ in range(population):
+    for _ in range(course.population):
         plan = draw_in_window(prices, window, rng)
         found[plan] = _scored(plan, prices, score)
         watcher.advance()
-    for _ in range(generations):
-        parents = sorted(found.values(), key=lambda one: -one.score)[: max(2, population // 2)]
-        for _ in range(population):
+    for _ in range(course.generations):
+        parents = sorted(found.values(), key=lambda one: -one.score)[: max(2, course.population // 2)]
+        for _ in range(course.population):
             one, other = (parents[int(rng.integers(len(parents)))].plan for _ in range(2))
             child = _moved_in(prices, window, mutated(prices.space, crossed(one, other, rng), rng, rate=0.1), rng)
             if child is not None and child not in found:
