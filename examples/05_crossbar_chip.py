@@ -5,7 +5,7 @@ Run ``python examples/05_crossbar_chip.py``.
 
 import argparse
 
-from edgewise.cost.chip import ChipSettings, load_chip, price_network
+from edgewise.cost.chip import ChipSettings, CrossbarDevice, load_chip, price_network
 from edgewise.cost.chip.masks import draw_masks
 from edgewise.dynamic import place_gates
 from edgewise.recipes.runs import load_model
@@ -29,6 +29,13 @@ def main() -> None:
         cost = price_network(net, chip, ChipSettings(accounting=accounting), plan=plan, masks=masks)
         area_and_time = f"{cost.area_mm2:6.2f} mm2  {cost.latency_s * 1e3:5.2f} ms"
         print(f"{accounting:12} {cost.arrays:5} arrays  {area_and_time}  {cost.energy_j * 1e6:9.1f} uJ")
+
+    # A chip is a device too, so that `edgewise fit vgg16 --device isaac --latency 0.7x` can solve for its latency.
+    device = CrossbarDevice(chip=chip)
+    pieces = device.pieces(net)
+    total = device.total(pieces, device.estimate(pieces))
+    whole_us = dict(total.detail)["whole_copies_s"] * 1e6
+    print(f"as a device: an image every {total.latency_s * 1e6:.1f} us, {whole_us:.1f} us with whole copies (simulated)")
 
 
 if __name__ == "__main__":
