@@ -25,9 +25,9 @@ def rows(progress: Progress) -> tuple[Row, ...]:
     ]
     known = measured()
     for entry in known.get("redundancy", []):
-        note = (
-            f"one block alone, no training, at most {100 * entry['tolerance']:g} points lost on {known['sweep_images']} validation images"
-        )
+        swept = "/".join(f"{100 * ratio:g}" for ratio in entry["swept"])
+        lost = f"at most {100 * entry['tolerance']:g} points lost on {known['sweep_images']} validation images"
+        note = f"one block alone, no training, {lost}, of {swept} % swept; the given weights were trained on these images too"
         found += [
             Row(table=TABLE, row=f"block {block + 1}, edgewise", column=f"{_SIDES[entry['side']]}, %", measured=100 * ratio, note=note)
             for block, ratio in enumerate(entry["largest"])
