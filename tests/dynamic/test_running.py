@@ -231,5 +231,5 @@ def test_costs_are_measured_for_every_gate() -> None:
     costs = kernel_costs(net, plan, threads=1)
     assert list(costs) == [gate.consumer for gate in plan.gates]
     assert all(cost.dynamic_s > 0 and cost.dense_s > 0 and cost.path in ("dense", "channels", "scatter") for cost in costs.values())
-    with pytest.raises(UsageError, match="must be at least 1, got 0"):
+    with pytest.raises(UsageError, match="`batch` and `threads` must be at least 1, got 1 and 0"):
         kernel_costs(net, plan, threads=0)

@@ -127,6 +127,7 @@ def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
         "ew_chain_tune": (integer, [pointer, integer, pointer, integer]),
         "ew_chain_run": (integer, [pointer, pointer, pointer, integer, pointer]),
         "ew_chain_run_masks": (integer, [pointer, pointer, pointer, integer, pointer, pointer]),
+        "ew_chain_run_timed": (integer, [pointer, pointer, pointer, integer, pointer, pointer]),
         "ew_pool_create": (pointer, [integer]),
         "ew_pool_destroy": (None, [pointer]),
         "ew_pool_host": (pointer, [pointer]),

@@ -105,9 +105,15 @@ class Program:
         return cls(channels=ints[1], height=ints[2], width=ints[3], layout=ints[4], steps=steps)
 
     def shapes(self) -> list[tuple[int, int, int]]:
-        """Channels, height and width of every map, the input first."""
+        """Channels, height and width of every map, the input first.
+
+        Raises:
+            SpecError: A step reads a map that is not there yet.
+        """
         shapes = [(self.channels, self.height, self.width)]
         for step in self.steps:
+            if not 0 <= step.source < len(shapes):
+                raise SpecError(f"a step must read an earlier map, 0 to {len(shapes) - 1}, got {step.source}")
             _, height, width = shapes[step.source]
             sizes = [
                 (size + 2 * pad - dilation * (kernel - 1) - 1) // stride + 1

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from edgewise._core.errors import ExportError
-from edgewise._core.files import storage_error, write_atomically
+from edgewise._core.files import storage_error, write_bytes
 from edgewise.deploy.onnx_export import check_finite
 from edgewise.deploy.quiet import quietly
 from edgewise.deploy.reasons import one_line
@@ -49,7 +49,7 @@ def export_openvino(model: nn.Module, net: NetSpec, plan: GatePlan, folder: Path
             _convert(content, Path(made))
             goal.unlink(missing_ok=True)  # an old graph must not stand beside new weights
             for name in ("model.bin", "model.xml"):
-                write_atomically(folder / name, lambda path, name=name: path.write_bytes((Path(made) / name).read_bytes()) and None)
+                write_bytes(folder / name, (Path(made) / name).read_bytes())
     except OSError as error:
         raise storage_error(goal, error) from error
     return goal

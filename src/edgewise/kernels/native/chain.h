@@ -14,8 +14,9 @@
 
 namespace ew {
 
-constexpr int kChunk = 64;    // pixels of a task that computes outputs from windows
-constexpr int kStrip = 256;   // pixels of a task that adds up what positions give, about
+constexpr int kChunk = 64;    // pixels of a task that computes outputs from windows, at most
+constexpr int kStrip = 256;   // pixels of a task that adds up what positions give, about, at most
+constexpr int kLeastTasks = 8;  // that a step has where its map allows: the same for any number of threads
 constexpr int kLine = 16;     // floats of a cache line
 
 struct Free {
@@ -60,11 +61,12 @@ struct Step {
   std::vector<int32_t> tap_at;                     // offset of each tap in a window
   std::vector<Entry> dense;                        // all channels of all taps
   int margin = 0, grid_w = 0, strip_rows = 1;      // of the grid of sums
+  int chunk = kChunk;                              // pixels of a task
   bool gated() const { return channel_gate || position_gate; }
   bool by_tap = false;  // rows of weights lie by tap, then channel; else by channel, then tap
   int taps() const { return kernel_h * kernel_w; }
   int n_pixels() const { return static_cast<int>(x_at.size()); }
-  int n_chunks() const { return (n_pixels() + kChunk - 1) / kChunk; }
+  int n_chunks() const { return (n_pixels() + chunk - 1) / chunk; }
   int n_strips() const;
 };
 

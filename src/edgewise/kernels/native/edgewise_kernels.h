@@ -94,6 +94,9 @@ EW_API int ew_chain_run(ew_chain *chain, const float *input, float *output, int 
 /* The same; masks[i], where not NULL, receives for gated step i batch * (channels + positions) bytes, 1 for kept. */
 EW_API int ew_chain_run_masks(ew_chain *chain, const float *input, float *output, int batch, const ew_host *host, uint8_t *const *masks);
 
+/* The same; step_s receives the seconds of every step. */
+EW_API int ew_chain_run_timed(ew_chain *chain, const float *input, float *output, int batch, const ew_host *host, double *step_s);
+
 /* A pool of threads of this library's own, for hosts that have none. */
 EW_API ew_pool *ew_pool_create(int threads);
 EW_API void ew_pool_destroy(ew_pool *pool);

@@ -107,7 +107,7 @@ class SparseChain : public ov::op::Op {
     ew_chain *chain =
         ew_chain_create(program.data(), static_cast<int>(program.size()), weights.data(), biases.data(), nullptr, error, sizeof error);
     OPENVINO_ASSERT(chain, "this SparseChain cannot run: ", error);
-    ew_chain_tune(chain, batch, host, 3);
+    ew_chain_tune(chain, batch, host, 4);
     if (packed_->chain) ew_chain_destroy(packed_->chain);
     packed_->chain = chain;
     packed_->from = std::move(from);

@@ -64,7 +64,10 @@ void fill_tables(Step &s, ew_chain &chain, Map &out) {
   const Map *add = s.residual >= 0 ? &chain.maps[s.residual] : nullptr;
   s.margin = s.stride_h == 1 && s.stride_w == 1 ? std::max(s.pad_w, (s.kernel_w - 1) * s.dilation_w - s.pad_w) : 0;
   s.grid_w = s.out_w + 2 * s.margin;
-  s.strip_rows = std::max(1, kStrip / s.out_w);
+  const int n_blocks = static_cast<int>(s.blocks.size()), shares = (kLeastTasks + n_blocks - 1) / n_blocks;
+  const int share = (s.out_h * s.out_w + shares - 1) / shares;
+  s.chunk = std::clamp((share + 7) / 8 * 8, 16, kChunk);
+  s.strip_rows = std::max(1, std::clamp(2 * share, 32, kStrip) / s.out_w);  // many positions in each, for full tiles
   if (s.pool) s.strip_rows = (s.strip_rows + 1) / 2 * 2;
   const auto put = [&](int y, int x) {
     // The window may begin in the frame of a map that others pad more.

@@ -148,16 +148,19 @@ void windows(void *context, int task, int) {
   if (part == 0 && &block == s.blocks.data()) clear_frame(run.chain.maps[run.step + 1], run.map(run.step + 1, image));
   const bool listed = s.gated() && s.path == EW_CHANNELS;
   const Kept &kept = run.space.kept[image];
-  const int first = part * kChunk;
+  const int first = part * s.chunk;
   Direct d{};
   d.x = run.map(s.source, image);
   d.x_at = s.x_at.data() + first;
   d.list = listed ? kept.list.data() : s.dense.data();
   d.n_list = static_cast<int>(listed ? kept.list.size() : s.dense.size()) - kAhead;
   d.weights = s.weights.get() + block.weights;
+  const size_t next = (task + run.threads) / n_chunks / run.batch;
+  const bool another = next < s.blocks.size() && &s.blocks[next] != &block && s.blocks[next].vectors == block.vectors;
+  d.next = another ? s.weights.get() + s.blocks[next].weights : nullptr;
   d.bias = s.bias.get() + block.first;
   d.vectors = block.vectors;
-  d.finish = finishing(run, s, block, image, first, std::min(kChunk, s.n_pixels() - first), part);
+  d.finish = finishing(run, s, block, image, first, std::min(s.chunk, s.n_pixels() - first), part);
   run.chain.variant->direct(d);
 }
 

@@ -38,10 +38,12 @@ class Team {
     const uint64_t phase = ++last_phase_;
     Phase &mine = phases_[phase];
     mine.body = body, mine.context = context, mine.total = total;
-    ticket_.store(phase << 32, std::memory_order_release);
+    mine.grain = (total + kField / 2 - 1) / (kField / 2);
+    mine.units = (total + mine.grain - 1) / mine.grain;
+    ticket_.store(phase << (2 * kFieldBits), std::memory_order_release);
     while (work(0)) {
     }
-    for (int spins = 0; mine.done.load(std::memory_order_acquire) < total; spins++) relax(spins);
+    for (int spins = 0; mine.done.load(std::memory_order_acquire) < mine.units; spins++) relax(spins);
   }
 
   static void relax(int spins);
@@ -50,21 +52,31 @@ class Team {
   struct Phase {
     Body body = nullptr;
     void *context = nullptr;
-    int total = 0;
+    int total = 0, grain = 1, units = 0;  // a unit is as many tasks as the grain
     std::atomic<int> done{0};
   };
 
+  // The ticket holds the phase, how many units were claimed from the front and how many from the back. Even slots
+  // claim from the front and odd ones from the back, so that a thread finds the rows that it wrote itself.
+  static constexpr int kFieldBits = 21;
+  static constexpr int kField = 1 << kFieldBits;
+
   bool work(int slot) {
     uint64_t seen = ticket_.load(std::memory_order_acquire);
-    if (static_cast<uint32_t>(seen) >= static_cast<uint32_t>(phases_[seen >> 32].total)) return false;
-    seen = ticket_.fetch_add(1, std::memory_order_acq_rel);
-    Phase &phase = phases_[seen >> 32];
-    const int task = static_cast<int>(static_cast<uint32_t>(seen));
-    if (task >= phase.total) return false;
-    phase.body(phase.context, task, slot);
+    if (claimed(seen) >= phases_[seen >> (2 * kFieldBits)].units) return false;
+    seen = ticket_.fetch_add(slot % 2 ? uint64_t{kField} : 1, std::memory_order_acq_rel);
+    Phase &phase = phases_[seen >> (2 * kFieldBits)];
+    if (claimed(seen) >= phase.units) return false;
+    const int unit = slot % 2 ? phase.units - 1 - back(seen) : front(seen);
+    const int end = phase.total - unit * phase.grain < phase.grain ? phase.total : (unit + 1) * phase.grain;
+    for (int task = unit * phase.grain; task < end; task++) phase.body(phase.context, task, slot);
     phase.done.fetch_add(1, std::memory_order_acq_rel);
     return true;
   }
+
+  static int front(uint64_t ticket) { return static_cast<int>(ticket & (kField - 1)); }
+  static int back(uint64_t ticket) { return static_cast<int>(ticket >> kFieldBits & (kField - 1)); }
+  static int claimed(uint64_t ticket) { return front(ticket) + back(ticket); }
 
   static void help(void *arg);
 

@@ -33,6 +33,7 @@ struct Direct {
   const Entry *list;
   int n_list;
   const float *weights;  // [row][vectors * lanes]
+  const float *next;     // weights that this thread will probably need next, or null
   const float *bias;
   int vectors;
   Finish finish;

@@ -129,7 +129,14 @@ inline void finish(V (&a)[PX][NZ], const Finish &f, int at, V (&sums)[NZ]) {
   if (f.position_sums) across<PX>(a, f.position_sums + at);
 }
 
-template <int PX, int NZ>
+// Lines of the weights that an entry's row begins with, counted in vectors.
+constexpr int kLineVectors = 16 / L;
+
+// What a tile fetches for later: rows of its own that come next (the first tile of a block), or every row of the
+// block after it: first lines or all the others, so that two tiles share the work.
+enum Fetch { kOwn, kNextFirst, kNextRest, kNextAll, kNothing };
+
+template <int PX, int NZ, Fetch FETCH>
 inline void direct_tile(const Direct &d, int at, V (&sums)[NZ]) {
   const float *x[PX];
   V a[PX][NZ];
@@ -144,11 +151,13 @@ inline void direct_tile(const Direct &d, int at, V (&sums)[NZ]) {
   for (const Entry *entry = d.list; entry != end; entry++) {
     const int64_t offset = entry->x;
     const float *row = weights + static_cast<int64_t>(entry->row) * (NZ * L);
-    const float *ahead = weights + static_cast<int64_t>(entry[kAhead].row) * (NZ * L);
+    const float *ahead = FETCH == kOwn ? weights + static_cast<int64_t>(entry[kAhead].row) * (NZ * L)
+                                       : d.next + static_cast<int64_t>(entry->row) * (NZ * L);
     V w[NZ];
 #pragma GCC unroll 2
     for (int z = 0; z < NZ; z++) {
-      if (z * L % 16 == 0) __builtin_prefetch(ahead + z * L);
+      const bool line = z % kLineVectors == 0, wanted = FETCH == kNextFirst ? z == 0 : FETCH == kNextRest ? z > 0 : FETCH != kNothing;
+      if (line && wanted) __builtin_prefetch(ahead + z * L);
       w[z] = load(row + z * L);
     }
 #pragma GCC unroll 8
@@ -173,10 +182,21 @@ void direct_vectors(const Direct &d) {
   V sums[NZ] = {};
   const int n = d.finish.n_pixels;
   int at = 0;
-  for (; at + P <= n; at += P) direct_tile<P, NZ>(d, at, sums);
-  for (; at + 4 <= n; at += 4) direct_tile<4, NZ>(d, at, sums);
-  for (; at + 2 <= n; at += 2) direct_tile<2, NZ>(d, at, sums);
-  for (; at < n; at++) direct_tile<1, NZ>(d, at, sums);
+  if (n >= P) direct_tile<P, NZ, kOwn>(d, 0, sums), at = P;
+  const int last = n / P * P - P, late = last - P;  // the last two tiles fetch what comes next
+  for (; at + P <= n; at += P) {
+    if (!d.next || at < late)
+      direct_tile<P, NZ, kNothing>(d, at, sums);
+    else if (late < P)
+      direct_tile<P, NZ, kNextAll>(d, at, sums);
+    else if (at == late)
+      direct_tile<P, NZ, kNextFirst>(d, at, sums);
+    else
+      direct_tile<P, NZ, kNextRest>(d, at, sums);
+  }
+  for (; at + 4 <= n; at += 4) direct_tile<4, NZ, kOwn>(d, at, sums);
+  for (; at + 2 <= n; at += 2) direct_tile<2, NZ, kOwn>(d, at, sums);
+  for (; at < n; at++) direct_tile<1, NZ, kOwn>(d, at, sums);
   put_sums<NZ>(d.finish, sums);
 }
 
@@ -187,7 +207,7 @@ void direct(const Direct &d) {
     direct_vectors<1>(d);
 }
 
-template <int PX, int NZ>
+template <int PX, int NZ, bool FETCH = false>
 inline void scatter_tile(const Scatter &s, int at) {
   const float *x[PX];
   V a[PX][NZ];
@@ -203,11 +223,11 @@ inline void scatter_tile(const Scatter &s, int at) {
   for (const int32_t *channel = s.channels; channel != end; channel++) {
     const int64_t c = *channel;
     const float *row = weights + c * (NZ * L);
-    const float *ahead = weights + static_cast<int64_t>(channel[kAhead]) * (NZ * L);
+    const float *ahead = FETCH ? weights + static_cast<int64_t>(channel[kAhead]) * (NZ * L) : nullptr;
     V w[NZ];
 #pragma GCC unroll 2
     for (int z = 0; z < NZ; z++) {
-      if (z * L % 16 == 0) __builtin_prefetch(ahead + z * L);
+      if (FETCH && z % kLineVectors == 0) __builtin_prefetch(ahead + z * L);
       w[z] = load(row + z * L);
     }
 #pragma GCC unroll 8
@@ -229,6 +249,7 @@ template <int NZ>
 void scatter_vectors(const Scatter &s) {
   const int n = s.n_positions;
   int at = 0;
+  if (n >= P) scatter_tile<P, NZ, true>(s, 0), at = P;  // it finds the weights of a tap for the others
   for (; at + P <= n; at += P) scatter_tile<P, NZ>(s, at);
   switch (n - at) {
     case 7: scatter_tile<4, NZ>(s, at), at += 4; [[fallthrough]];

@@ -45,6 +45,7 @@ struct Run {
   float *output;
   int batch;
   uint8_t *const *masks;
+  int threads;
   int step = 0;
   float *map(int number, int image) const {
     const Map &m = chain.maps[number];
