@@ -16,7 +16,7 @@ import torch
 from result_files import read_result, write_result
 
 from edgewise.dynamic import GateRules, gated, place_gates
-from edgewise.dynamic.sensitivity import Sensitivity, SweepPoint, sweep_blocks
+from edgewise.dynamic.sensitivity import Sensitivity, Side, SweepPoint, sweep_blocks
 from edgewise.ir.gates import GatePlan
 from edgewise.recipes.runs import load_model
 from edgewise.trace import trace
@@ -25,7 +25,7 @@ from edgewise.train.evaluate import accuracy
 
 RATIOS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 N_RANDOM = 3
-TOLERANCES = (0.005, 0.01)
+TOLERANCES = (0.01, 0.05)
 
 
 def main() -> int:
@@ -76,17 +76,27 @@ def blocks(model: torch.nn.Module, plan: GatePlan, data: Dataset, *, known: dict
             found = sweep_blocks(model, plan, images, ratios=(ratio,), sides=(side,))
             points += found.to_json()["points"]
             known["sweep"] |= {"dense": found.dense, "images": found.n_images, "n_blocks": found.n_blocks}
+            known["redundancy"] = redundancy(known["sweep"])
             print(ratio, side, [round(point.accuracy, 4) for point in found.points], flush=True)
             write_result("dynamic-figures", known)
-    sweep = Sensitivity(
-        points=tuple(SweepPoint(**point) for point in points), dense=known["sweep"]["dense"], n_images=n_images, n_blocks=plan.n_blocks
-    )
-    known["redundancy"] = [
-        {"tolerance": tolerance, "side": side, "largest": [sweep.largest_ratio(block, side, tolerance=tolerance) for block in range(5)]}
+
+
+def redundancy(sweep: dict[str, Any]) -> list[dict[str, Any]]:
+    """The largest ratio of each block that loses at most a tolerance, over the ratios swept on all sides so far."""
+    sides: tuple[Side, ...] = ("channels", "static", "positions")
+    swept = set.intersection(*({point["ratio"] for point in sweep["points"] if point["side"] == side} for side in sides))
+    points = tuple(SweepPoint(**point) for point in sweep["points"] if point["ratio"] in swept)
+    found = Sensitivity(points=points, dense=sweep["dense"], n_images=sweep["images"], n_blocks=sweep["n_blocks"])
+    return [
+        {
+            "tolerance": tolerance,
+            "side": side,
+            "swept": sorted(swept),
+            "largest": [found.largest_ratio(block, side, tolerance=tolerance) for block in range(found.n_blocks)],
+        }
         for tolerance in TOLERANCES
-        for side in ("channels", "static", "positions")
+        for side in sides
     ]
-    write_result("dynamic-figures", known)
 
 
 if __name__ == "__main__":

@@ -39,8 +39,8 @@ def main() -> int:
     if "rankings" in figures:
         value |= {key: figures[key] for key in ("dense_test", "rankings")}
         value["images"] = max(row["images"] for row in figures["rankings"])
-    if "redundancy" in figures:
-        value |= {"redundancy": figures["redundancy"], "sweep_images": figures["sweep"]["images"]}
+    if "sweep" in figures:
+        value |= {"sweep": figures["sweep"], "redundancy": figures.get("redundancy", [])}
     write_json(TABLES / FILE, value)
     return 0
 

@@ -56,7 +56,7 @@ KNOWN = {
         {"ranking": "random", "ratio": 0.5, "seed": 0, "accuracy": 0.1},
         {"ranking": "random", "ratio": 0.5, "seed": 1, "accuracy": 0.2},
     ],
-    "sweep_images": 400,
+    "sweep": {"dense": 0.9, "images": 400, "points": [{"block": 0, "side": "static", "ratio": 0.5, "accuracy": 0.6}]},
     "redundancy": [{"tolerance": 0.01, "side": "channels", "largest": [0.1, 0.2, 0.3, 0.4, 0.5]}],
 }
 
@@ -73,7 +73,8 @@ def test_figure_4_puts_our_blocks_beside_the_vectors(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(dynamic_fig4, "measured", lambda: KNOWN)
     rows = dynamic_fig4.rows(SilentProgress())
     assert [row.quoted for row in rows[:5]] == pytest.approx([20, 20, 60, 90, 90])
-    assert [row.measured for row in rows if row.measured is not None] == pytest.approx([10, 20, 30, 40, 50])
+    assert [row.measured for row in rows if row.measured is not None] == pytest.approx([90, 60, 10, 20, 30, 40, 50])
+    assert "block 1, channels, for all inputs, 50% pruned, edgewise" in {row.row for row in rows}
 
 
 def test_what_was_not_measured_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,8 +15,9 @@ from edgewise._core.units import parse_latency
 from edgewise.cli import main
 from edgewise.dynamic import GatedNetwork, running
 from edgewise.measure.sampling import Sample
+from edgewise.models.weights import save_weights
 from edgewise.recipes.requests import DataRequest, DeviceRequest, ModelRequest
-from edgewise.recipes.runs import load_run
+from edgewise.recipes.runs import load_model, load_run
 from edgewise.recipes.sparsify.latency import DenseTimes, SideBySide
 from edgewise.recipes.sparsify.request import RatioRequest, SparsifyRequest
 from edgewise.recipes.sparsify.run import PLAN_FILE, run_sparsify
@@ -33,6 +34,14 @@ def request(out: Path | None, **changes: object) -> SparsifyRequest:
         "out": out,
     }
     return SparsifyRequest(**(known | changes))  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> ModelRequest:
+    """The demo's network with weights from a file, as if trained."""
+    path = tmp_path_factory.mktemp("weights") / "digits.safetensors"
+    save_weights(load_model("digits-cnn").model, path)
+    return ModelRequest(model="digits-cnn", weights=path)
 
 
 @pytest.fixture(scope="module")
@@ -140,21 +149,23 @@ def test_one_for_all_serves_budgets(tmp_path: Path) -> None:
     assert not network.plan.prunes
 
 
-def test_ratios_are_chosen_for_macs(tmp_path: Path) -> None:
+def test_ratios_are_chosen_for_macs(trained: ModelRequest, tmp_path: Path) -> None:
     ratios = RatioRequest(macs_at_most=0.8, images=64)
-    value = run_sparsify(request(tmp_path / "run", ratios=ratios, data=DataRequest(data="digits", epochs=0))).value
+    with pytest.raises(UsageError, match="digits-cnn was never trained, so that what its blocks lose says nothing"):
+        run_sparsify(request(tmp_path / "run", ratios=ratios))
+    value = run_sparsify(request(tmp_path / "run", model=trained, ratios=ratios, data=DataRequest(data="digits", epochs=0))).value
     assert value["result"]["macs_counted"] <= 0.8 * value["baseline"]["macs"] * (1 + 1e-9)
     assert value["chosen"]["target"] == "0.8x MACs" and value["chosen"]["sensitivity"]["images"] == 64
     assert len(value["chosen"]["sensitivity"]["points"]) == 2 * 2 * 5
     assert "Sensitivity of the blocks" in (tmp_path / "run" / "report.html").read_text()
 
 
-def test_a_share_of_macs_out_of_reach_says_the_least(tmp_path: Path) -> None:
+def test_a_share_of_macs_out_of_reach_says_the_least(trained: ModelRequest, tmp_path: Path) -> None:
     ratios = RatioRequest(macs_at_most=0.3, images=16)
     with pytest.raises(
         TargetError, match=r"--macs-at-most 0.3x is out of reach: 0\.\d+x is the least that gates can leave; ask for more, or"
     ):
-        run_sparsify(request(tmp_path / "run", ratios=ratios))
+        run_sparsify(request(tmp_path / "run", model=trained, ratios=ratios))
     assert not (tmp_path / "run").exists()
 
 
@@ -186,7 +197,7 @@ def test_budgets_know_what_they_take(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert network.switch_to_latency(1.7e-3).share == 0.5
 
 
-def test_ratios_are_chosen_for_latency_and_corrected(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ratios_are_chosen_for_latency_and_corrected(trained: ModelRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     # Kernels that cost in proportion, a network that is measured 5 % slower than they promise.
     def costs(net, plan, *, threads: int, batch: int = 1):
         shares = {gate.consumer: (1 - gate.channel_ratio) * (1 - gate.spatial_ratio) for gate in plan.gates}
@@ -204,7 +215,7 @@ def test_ratios_are_chosen_for_latency_and_corrected(monkeypatch: pytest.MonkeyP
     dense = DenseTimes(samples={"fast": Sample(times_s=(4e-3,))})
     monkeypatch.setattr("edgewise.recipes.sparsify.run.time_dense", lambda *_, **__: dense)
     ratios = RatioRequest(latency=parse_latency("0.7x"), images=32)
-    value = run_sparsify(request(None, ratios=ratios, data=DataRequest(data="digits", epochs=0))).value
+    value = run_sparsify(request(None, model=trained, ratios=ratios, data=DataRequest(data="digits", epochs=0))).value
     assert value["chosen"]["met"] and value["chosen"]["target"] == "0.7x" and measured[-1] <= 0.7 * 4e-3
     assert any(value["ratios"]["channel"] + value["ratios"]["spatial"]) and value["chosen"]["corrections"] == len(measured) - 1
 

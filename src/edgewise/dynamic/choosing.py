@@ -64,11 +64,11 @@ def choose_ratios(plan: GatePlan, sensitivity: Sensitivity, price: Price, *, lim
 
 
 def _solve(losses: np.ndarray, prices: np.ndarray, limit: float) -> list[int]:
-    """One choice for each block: least loss, and of equal losses the cheapest."""
+    """One choice for each block: least loss, and of equal losses the one that prunes least."""
     n_blocks, n_pairs = losses.shape
     scale = max(limit, 1e-300)
-    # A hundred-thousandth of a point decides between equals, towards the cheaper one.
-    objective = losses + 1e-7 * prices / scale
+    # A hundred-thousandth of a point decides between equals: what need not be pruned is not.
+    objective = losses - 1e-7 * prices / scale
     one_each = np.kron(np.eye(n_blocks), np.ones(n_pairs))
     found = milp(
         objective.ravel(),

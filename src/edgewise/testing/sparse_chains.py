@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -38,9 +37,13 @@ def draw(rng: np.random.Generator, *, most_channels: int = 40, most_side: int = 
     residual = bool(rng.integers(2))
     kept_channels = channels if rng.integers(3) == 0 else int(rng.integers(1, channels + 1))
     kept_positions = height * width if rng.integers(3) == 0 else int(rng.integers(1, height * width + 1))
-    geometry: dict[str, Any] = {"kernel": (kernel, kernel), "stride": (stride, stride), "padding": (padding, padding)}
+    kernels, strides, paddings = (kernel, kernel), (stride, stride), (padding, padding)
     whole = height * width
-    steps = [Step(source=0, out_channels=out, kept_channels=inside, kept_positions=whole, **geometry)] if residual else []
+    steps = (
+        [Step(source=0, out_channels=out, kept_channels=inside, kept_positions=whole, kernel=kernels, stride=strides, padding=paddings)]
+        if residual
+        else []
+    )
     steps.append(Step(source=0, out_channels=channels, relu=1, kept_channels=inside, kept_positions=whole))
     steps.append(
         Step(
@@ -52,7 +55,9 @@ def draw(rng: np.random.Generator, *, most_channels: int = 40, most_side: int = 
             kept_channels=kept_channels,
             kept_positions=kept_positions,
             path=int(rng.integers(0, 4)),
-            **geometry,
+            kernel=kernels,
+            stride=strides,
+            padding=paddings,
         )
     )
     program = Program(channels=inside, height=height, width=width, steps=tuple(steps))

@@ -1,14 +1,13 @@
 """A dynamic network as OpenVINO IR with this project's operator."""
 
 import tempfile
-from functools import partial
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from edgewise._core.errors import ExportError
-from edgewise._core.files import storage_error, write_atomically
+from edgewise._core.files import storage_error, write_bytes
 from edgewise.deploy.onnx_export import check_finite
 from edgewise.deploy.quiet import quietly
 from edgewise.deploy.reasons import one_line
@@ -50,8 +49,7 @@ def export_openvino(model: nn.Module, net: NetSpec, plan: GatePlan, folder: Path
             _convert(content, Path(made))
             goal.unlink(missing_ok=True)  # an old graph must not stand beside new weights
             for name in ("model.bin", "model.xml"):
-                content = (Path(made) / name).read_bytes()
-                write_atomically(folder / name, partial(_write, content=content))
+                write_bytes(folder / name, (Path(made) / name).read_bytes())
     except OSError as error:
         raise storage_error(goal, error) from error
     return goal
@@ -83,7 +81,3 @@ def _convert(content: bytes, folder: Path) -> None:
         raise
     except Exception as error:
         raise ExportError(f"OpenVINO cannot convert the dynamic network: {one_line(error)}") from error
-
-
-def _write(path: Path, *, content: bytes) -> None:
-    path.write_bytes(content)

@@ -207,7 +207,7 @@ void direct(const Direct &d) {
     direct_vectors<1>(d);
 }
 
-template <int PX, int NZ>
+template <int PX, int NZ, bool FETCH = false>
 inline void scatter_tile(const Scatter &s, int at) {
   const float *x[PX];
   V a[PX][NZ];
@@ -223,11 +223,11 @@ inline void scatter_tile(const Scatter &s, int at) {
   for (const int32_t *channel = s.channels; channel != end; channel++) {
     const int64_t c = *channel;
     const float *row = weights + c * (NZ * L);
-    const float *ahead = weights + static_cast<int64_t>(channel[kAhead]) * (NZ * L);
+    const float *ahead = FETCH ? weights + static_cast<int64_t>(channel[kAhead]) * (NZ * L) : nullptr;
     V w[NZ];
 #pragma GCC unroll 2
     for (int z = 0; z < NZ; z++) {
-      if (z * L % 16 == 0) __builtin_prefetch(ahead + z * L);
+      if (FETCH && z % kLineVectors == 0) __builtin_prefetch(ahead + z * L);
       w[z] = load(row + z * L);
     }
 #pragma GCC unroll 8
@@ -249,6 +249,7 @@ template <int NZ>
 void scatter_vectors(const Scatter &s) {
   const int n = s.n_positions;
   int at = 0;
+  if (n >= P) scatter_tile<P, NZ, true>(s, 0), at = P;  // it finds the weights of a tap for the others
   for (; at + P <= n; at += P) scatter_tile<P, NZ>(s, at);
   switch (n - at) {
     case 7: scatter_tile<4, NZ>(s, at), at += 4; [[fallthrough]];

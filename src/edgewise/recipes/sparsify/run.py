@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edgewise._core.errors import EdgewiseError, RunError
+from edgewise._core.errors import EdgewiseError, RunError, UsageError
 from edgewise._core.files import write_json
 from edgewise._core.progress import Progress, SilentProgress
 from edgewise.dynamic import GatedNetwork
@@ -102,6 +102,10 @@ def _planned(request: SparsifyRequest, start: Start, *, settings: Mapping[str, A
 
 
 def _chosen(request: SparsifyRequest, start: Start, *, progress: Progress) -> Chosen:
+    if not start.loaded.trained:
+        raise UsageError(
+            f"{start.loaded.name} was never trained, so that what its blocks lose says nothing; give --weights, a run folder, or the ratios"
+        )
     sensitivity = sensitivity_of(request, start, progress=progress)
     if request.ratios.macs_at_most is not None:
         return choose_for_macs(request.ratios, start.net, start.plan, sensitivity)

@@ -1,5 +1,8 @@
 """Figure 4: static against dynamic redundancy of VGG16's blocks. The bars' values are not published; the text gives two vectors."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from edgewise._core.progress import Progress
 from edgewise.recipes.tables import Row
 from edgewise.recipes.tables.dynamic_i import STATIC
@@ -23,15 +26,30 @@ def rows(progress: Progress) -> tuple[Row, ...]:
         for side, ratios in (("channels", DYNAMIC), ("static", STATIC))
         for block, ratio in enumerate(ratios)
     ]
-    known = measured()
-    for entry in known.get("redundancy", []):
+    sweep = measured().get("sweep")
+    if sweep is None:
+        return (*found, Row(table=TABLE, row="edgewise", column="accuracy, %", note="not measured yet: benchmarks/dynamic_figures.py"))
+    return (*found, *_swept(sweep), *_largest(sweep, measured()["redundancy"]))
+
+
+def _swept(sweep: Mapping[str, Any]) -> list[Row]:
+    note = f"one block alone, no training, {sweep['images']} validation images, which the given weights were trained on too"
+    rows = [Row(table=TABLE, row="nothing pruned, edgewise", column="accuracy, %", measured=100 * sweep["dense"], note=note)]
+    for point in sorted(sweep["points"], key=lambda point: (point["side"], point["block"], point["ratio"])):
+        name = f"block {point['block'] + 1}, {_SIDES[point['side']]}, {point['ratio']:.0%} pruned, edgewise"
+        rows.append(Row(table=TABLE, row=name, column="accuracy, %", measured=100 * point["accuracy"], note=note))
+    return rows
+
+
+def _largest(sweep: Mapping[str, Any], redundancy: Sequence[Mapping[str, Any]]) -> list[Row]:
+    rows = []
+    for entry in redundancy:
+        swept = "/".join(f"{100 * ratio:g}" for ratio in entry["swept"])
         note = (
-            f"one block alone, no training, at most {100 * entry['tolerance']:g} points lost on {known['sweep_images']} validation images"
+            f"one block alone, no training, at most {100 * entry['tolerance']:g} points lost, of {swept} % swept, {sweep['images']} images"
         )
-        found += [
+        rows += [
             Row(table=TABLE, row=f"block {block + 1}, edgewise", column=f"{_SIDES[entry['side']]}, %", measured=100 * ratio, note=note)
             for block, ratio in enumerate(entry["largest"])
         ]
-    if not known.get("redundancy"):
-        found.append(Row(table=TABLE, row="edgewise", column="redundancy, %", note="not measured yet: benchmarks/dynamic_figures.py"))
-    return tuple(found)
+    return rows
