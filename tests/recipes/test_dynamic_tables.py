@@ -57,7 +57,7 @@ KNOWN = {
         {"ranking": "random", "ratio": 0.5, "seed": 1, "accuracy": 0.2},
     ],
     "sweep": {"dense": 0.9, "images": 400, "points": [{"block": 0, "side": "static", "ratio": 0.5, "accuracy": 0.6}]},
-    "redundancy": [{"tolerance": 0.01, "side": "channels", "largest": [0.1, 0.2, 0.3, 0.4, 0.5]}],
+    "redundancy": [{"tolerance": 0.01, "side": "channels", "swept": [0.1, 0.5], "largest": [0.1, 0.2, 0.3, 0.4, 0.5]}],
 }
 
 
