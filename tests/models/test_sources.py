@@ -36,7 +36,7 @@ class TestNames:
         ("text", "said"),
         [
             ("resnet57", "unknown model 'resnet57'; did you mean resnet56"),
-            ("toaster", "unknown model 'toaster'; built in are digits-cnn, mobilenet-v2, resnet110"),
+            ("toaster", "unknown model 'toaster'; built in are digits-cnn, fbnet-b, mnasnet-a1, mnasnet-b1, mobilenet-v1, mobilenet-v2"),
             ("", "unknown model ''"),
             ("hf:resnet18", "other forms are timm:NAME"),
             ("timm:resnet17", "unknown timm model 'resnet17'; did you mean resnet"),

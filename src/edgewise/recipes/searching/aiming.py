@@ -111,9 +111,9 @@ def calibrated(prices: Prices, pairs: Sequence[tuple[float, float]]) -> Prices:
         >>> from edgewise.space import SPACES
         >>> from edgewise.space.prices import price_space
         >>> prices = price_space(SPACES["digits"], constant_s=1.0, price_s=lambda choice: 1.0)
-        >>> better = calibrated(prices, [(3.0, 3.5), (5.0, 7.5)])
+        >>> better = calibrated(prices, [(3.0, 3.5), (5.0, 6.5)])
         >>> better.latency_s(SPACES["digits"].smallest), better.latency_s(SPACES["digits"].largest)
-        (3.5, 7.5)
+        (3.5, 6.5)
     """
     (low, low_measured), (high, high_measured) = pairs
     slope = (high_measured - low_measured) / (high - low) if high > low else 0.0
