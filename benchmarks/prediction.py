@@ -96,7 +96,7 @@ def _quietest(sessions: list[Session], profiled: Profiled) -> list[tuple[Sample,
     """
     speed, rounds = profiled.device.book.speed, []
     for _ in range(_ROUNDS):
-        timed = measure_interleaved([*sessions, *speed.sessions()], _SCHEDULE)
+        timed = measure_interleaved(sessions, _SCHEDULE, beside=speed.sessions())
         slowdown = speed.read(timed[len(sessions) :])
         rounds.append([(sample, slowdown) for sample in timed[: len(sessions)]])
     return [min(found, key=lambda one: one[0].latency_s) for found in zip(*rounds, strict=True)]

@@ -64,9 +64,10 @@ class Watcher:
 
     def __init__(self) -> None:
         self.total, self.done, self.notes = 0.0, 0.0, []
+        self.title = ""
 
     def start(self, label: str, total: float) -> None:
-        self.total = total
+        self.title, self.total = label, total
 
     def advance(self, steps: float = 1.0) -> None:
         self.done += steps
@@ -147,6 +148,15 @@ def test_order_follows_the_seed() -> None:
 def test_samples_come_in_the_order_of_the_sessions() -> None:
     samples = measure_interleaved([FakeSession("A", [1e-3], []), FakeSession("B", [2e-3], [])], QUICK)
     assert [sample.latency_s for sample in samples] == [1e-3, 2e-3]
+
+
+def test_what_is_timed_beside_comes_last_and_is_not_counted() -> None:
+    watcher, diary = Watcher(), []
+    asked, beside = FakeSession("A", [2e-3], diary), FakeSession("R", [1e-3], diary)
+    samples = measure_interleaved([asked], QUICK, beside=[beside], progress=watcher)
+    assert [sample.latency_s for sample in samples] == [2e-3, 1e-3]
+    assert diary.count("A") == diary.count("R")
+    assert watcher.title == "timing 1 network"
 
 
 def test_stable_sessions_end_after_the_repeats_and_scattered_go_on() -> None:

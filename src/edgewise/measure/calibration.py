@@ -74,7 +74,7 @@ def _usual_s(sessions: Sequence[Session], speed: MachineSpeed) -> list[float]:
     """Medians, as networks are predicted, at the machine's usual speed, as calls are priced; of several rounds the middle one."""
     rounds = []
     for _ in range(_ROUNDS):
-        timed = measure_interleaved([*sessions, *speed.sessions()], _SCHEDULE)
+        timed = measure_interleaved(sessions, _SCHEDULE, beside=speed.sessions())
         slowdown = speed.read(timed[len(sessions) :])
         rounds.append([sample.latency_s / slowdown for sample in timed[: len(sessions)]])
     return [statistics.median(found) for found in zip(*rounds, strict=True)]

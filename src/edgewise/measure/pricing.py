@@ -82,7 +82,7 @@ class PriceBook:
         try:
             for work in workloads:
                 sessions.append(self._prober.load(work, footprint_bytes=footprint_bytes))  # noqa: PERF401
-            timed = measure_interleaved([*sessions, *self.speed.sessions()], PROBE_SCHEDULE)
+            timed = measure_interleaved(sessions, PROBE_SCHEDULE, beside=self.speed.sessions())
         finally:
             for session in sessions:
                 session.close()

@@ -114,6 +114,7 @@ def measure_interleaved(
     sessions: Sequence[Session],
     schedule: Schedule = DEFAULT_SCHEDULE,
     *,
+    beside: Sequence[Session] = (),
     progress: Progress | None = None,
     seed: int = 0,
 ) -> list[Sample]:
@@ -127,6 +128,7 @@ def measure_interleaved(
     Args:
         sessions: What to time; all have the same number of timings afterwards.
         schedule: How long to time.
+        beside: Timed in the same rounds, but not what a person asked for: their samples come last.
         progress: Is told how far it is.
         seed: Of the order.
 
@@ -137,12 +139,13 @@ def measure_interleaved(
         DeviceError: A session fails, or reports no positive time.
     """
     watcher = progress or SilentProgress()
-    if not sessions:
+    together = [*sessions, *beside]
+    if not together:
         return []
     with timing_lock(watcher), _no_garbage_collection():
         watcher.start(f"timing {len(sessions)} network{'s' if len(sessions) > 1 else ''}", _STEPS)
-        loops = [_warm_up(session, schedule) for session in sessions]
-        times_s = _timed_rounds(sessions, loops, schedule, progress=watcher, seed=seed)
+        loops = [_warm_up(session, schedule) for session in together]
+        times_s = _timed_rounds(together, loops, schedule, progress=watcher, seed=seed)
     return [Sample(times_s=tuple(times)) for times in times_s]
 
 

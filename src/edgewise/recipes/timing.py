@@ -95,7 +95,7 @@ def time_together(
             open_sessions.callback(session.close)
             sessions.append(session)
             watcher.advance()
-        timed = measure_interleaved([*sessions, *(speed.sessions() if speed else ())], NETWORK_SCHEDULE, progress=watcher)
+        timed = measure_interleaved(sessions, NETWORK_SCHEDULE, beside=speed.sessions() if speed else (), progress=watcher)
     samples, readings = timed[: len(jobs)], timed[len(jobs) :]
     if speed:
         speed.read(readings)
