@@ -5,10 +5,12 @@ import platform
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from edgewise.measure.settings import RuntimeSettings
 
@@ -71,6 +73,24 @@ def describe_host() -> Host:
         python=platform.python_version(),
         versions=installed_versions(_RECORDED_PACKAGES),
     )
+
+
+def provenance(*, seed: int) -> dict[str, Any]:
+    """Where a result comes from, as JSON values: the machine, the versions, the seed, the day.
+
+    Args:
+        seed: What everything random of the result followed from.
+    """
+    host = describe_host()
+    return {
+        "cpu": host.cpu,
+        "isa": host.isa,
+        "cores": host.cores,
+        "system": host.system,
+        "versions": dict(host.versions),
+        "seed": seed,
+        "date": time.strftime("%Y-%m-%d"),
+    }
 
 
 def cpu_identity(settings: RuntimeSettings, *, runtime: str, version: str) -> DeviceIdentity:

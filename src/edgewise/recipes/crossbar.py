@@ -20,7 +20,7 @@ from edgewise.cost.chip.settings import ChipSettings
 from edgewise.dynamic import GateRules, place_gates, record_masks
 from edgewise.ir import NetSpec
 from edgewise.ir.gates import GatePlan
-from edgewise.measure.host import describe_host
+from edgewise.measure.host import provenance
 from edgewise.recipes import crossbar_kept as kept
 from edgewise.recipes.crossbar_accuracy import Judge, Judged, Pruning
 from edgewise.recipes.crossbar_request import CrossbarRequest
@@ -222,7 +222,7 @@ def _value(request: CrossbarRequest, chip: Chip, net: NetSpec, *, plan: GatePlan
         "skipped": [{"name": name, "reason": reason} for name, reason in cost.skipped],
         "sources": {**chip.sources, **{f"component {part.name}": part.source for part in chip.components}},
         "published": [{"name": name, "value": value, "source": source} for name, value, source in chip.published],
-        "provenance": _provenance(request),
+        "provenance": provenance(seed=request.seed),
     }
 
 
@@ -288,15 +288,4 @@ def _ratios(plan: GatePlan) -> dict[str, list[float]]:
     return {
         "channel": [blocks[block].channel_ratio for block in sorted(blocks)],
         "spatial": [blocks[block].spatial_ratio for block in sorted(blocks)],
-    }
-
-
-def _provenance(request: CrossbarRequest) -> dict[str, Any]:
-    host = describe_host()
-    return {
-        "cpu": host.cpu,
-        "system": host.system,
-        "versions": dict(host.versions),
-        "seed": request.seed,
-        "date": time.strftime("%Y-%m-%d"),
     }

@@ -10,7 +10,7 @@ from edgewise._core.errors import EdgewiseError, RunError
 from edgewise._core.progress import Progress, SilentProgress
 from edgewise.ir import NetSpec, WidthPlan
 from edgewise.measure.database import LatencyDatabase
-from edgewise.measure.host import describe_host
+from edgewise.measure.host import provenance
 from edgewise.recipes.fitting import Attempt, Fitter
 from edgewise.recipes.profile import Profiled, profile_model
 from edgewise.recipes.records import LoadedModel
@@ -193,7 +193,7 @@ def _value(request: FitRequest, found: _Found, *, seconds: float) -> dict[str, A
     profiled, attempt, trained = found.profiled, found.attempt, found.trained
     before, after = profiled.net, attempt.net
     baseline, result = _figures(profiled, attempt, trained)
-    settings = profiled.runtime.settings
+    settings, identity = profiled.runtime.settings, profiled.runtime.identity()
     return {
         "model": profiled.loaded.name,
         "device": settings.device,
@@ -220,7 +220,7 @@ def _value(request: FitRequest, found: _Found, *, seconds: float) -> dict[str, A
         "audit": [{"name": name, "predicted_s": predicted, "measured_s": measured} for name, predicted, measured in attempt.audit],
         "warnings": [*found.profile["warnings"], *attempt.warnings, *trained.warnings],
         "settings": found.settings,
-        "provenance": _provenance(request, profiled),
+        "provenance": {**provenance(seed=request.seed), "runtime": f"{identity.runtime} {identity.version}"},
         "seconds": seconds,
     }
 
@@ -264,18 +264,3 @@ def _profile_request(request: FitRequest) -> ProfileRequest:
         seed=request.seed,
         calibrate=request.calibrate,
     )
-
-
-def _provenance(request: FitRequest, profiled: Profiled) -> dict[str, Any]:
-    host = describe_host()
-    identity = profiled.runtime.identity()
-    return {
-        "cpu": host.cpu,
-        "isa": host.isa,
-        "cores": host.cores,
-        "system": host.system,
-        "runtime": f"{identity.runtime} {identity.version}",
-        "versions": dict(host.versions),
-        "seed": request.seed,
-        "date": time.strftime("%Y-%m-%d"),
-    }

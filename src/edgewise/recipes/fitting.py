@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
 from torch import nn
 
 from edgewise._core.errors import TargetError
@@ -15,12 +14,12 @@ from edgewise.measure.database import LatencyDatabase
 from edgewise.measure.sampling import Sample
 from edgewise.recipes.profile import Profiled, candidates_of
 from edgewise.recipes.requests import FitRequest
-from edgewise.recipes.solving import edges_around, keeps_limits, limits_of, solve_in_two
+from edgewise.recipes.solving import channel_scores, edges_around, keeps_limits, limits_of, solve_in_two
 from edgewise.recipes.staircases import DEFAULT_FLOOR, edges_of_tie, step_of_tie
 from edgewise.recipes.timing import TimingJob, time_together
 from edgewise.recipes.training import Lessons
 from edgewise.recipes.worth import importance_worth
-from edgewise.trace import apply_plan, choose_channels, score_channels
+from edgewise.trace import apply_plan, choose_channels
 from edgewise.widths.problem import WidthProblem
 from edgewise.widths.solution import Solution, UnreachableError
 from edgewise.widths.tables import TableBuilder
@@ -91,7 +90,7 @@ class Fitter:
         known = profiled.loaded.trained or lessons is not None
         self.objective = request.objective or ("importance" if known else "params")
         self._floor = request.width_floor or (PARAMS_FLOOR if self.objective == "params" else DEFAULT_FLOOR)
-        self._scores = _scores(profiled, kind=request.importance or ("l2" if lessons is None else "taylor"), lessons=lessons)
+        self._scores = channel_scores(request, profiled.loaded.model, profiled.traced, lessons=lessons)
         worth = importance_worth(profiled.net, self._scores) if self.objective == "importance" else None
         pricing = profiled.pricing()
         self._builder = TableBuilder(pricing, profiled.structure, worth)
@@ -276,11 +275,3 @@ def better(best: Attempt | None, new: Attempt) -> Attempt:
         return best
     slower = new.sample.min_s / new.baseline.min_s > best.sample.min_s / best.baseline.min_s
     return new if slower == new.met else best
-
-
-def _scores(profiled: Profiled, *, kind: str, lessons: Lessons | None) -> dict[str, np.ndarray]:
-    model, traced = profiled.loaded.model, profiled.traced
-    if kind == "taylor" and lessons is not None:
-        batches = [(inputs, target) for inputs, target in lessons.batches]
-        return dict(score_channels(model, traced, kind="taylor", batches=batches, loss=lessons.loss))
-    return dict(score_channels(model, traced, kind="batch_norm" if kind == "batch_norm" else "l2"))

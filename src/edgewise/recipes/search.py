@@ -14,6 +14,7 @@ from edgewise._core.files import write_text
 from edgewise._core.progress import Progress, SilentProgress
 from edgewise.ir import ArchPlan
 from edgewise.measure.database import LatencyDatabase
+from edgewise.measure.host import provenance
 from edgewise.recipes.records import LoadedModel
 from edgewise.recipes.runs import REPORT_FILE, append_log, is_finished, load_run, prepare_folder, write_run
 from edgewise.recipes.search_request import SearchRequest
@@ -21,7 +22,7 @@ from edgewise.recipes.searching.aiming import Hit, aim, network_of
 from edgewise.recipes.searching.kept import SEARCH_FILE, KeptSearch, forget_search, keep_chosen, keep_search, kept_chosen, kept_search
 from edgewise.recipes.searching.opening import Opened, open_search, open_space
 from edgewise.recipes.searching.processes import agreed_number, agreed_plan, agreed_prices, heard, joined
-from edgewise.recipes.searching.results import front_row, headline, provenance_of, settings_of, with_figures
+from edgewise.recipes.searching.results import front_row, headline, settings_of, with_figures
 from edgewise.recipes.training import CHECKPOINT_FILE, history_of, warnings_of
 from edgewise.recipes.unfinished import check_same
 from edgewise.report.search import render_search
@@ -220,7 +221,7 @@ class _Run:
             "fine_tune": {"history": list(history_of(tuned)), "seconds": tuned.seconds},
             "warnings": list(warnings_of(tuned)),
             "settings": settings_of(request, opened.space),
-            "provenance": provenance_of(request),
+            "provenance": provenance(seed=request.seed),
             "seconds": seconds,
         }
         return _written(request, model, hit.plan, with_figures(value, opened, final))

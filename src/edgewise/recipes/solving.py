@@ -2,9 +2,14 @@
 
 from collections.abc import Callable, Mapping
 
+import numpy as np
+from torch import nn
+
 from edgewise._core.progress import Progress
 from edgewise.ir import NetSpec
 from edgewise.recipes.requests import FitRequest
+from edgewise.recipes.training import Lessons
+from edgewise.trace import Traced, score_channels
 from edgewise.widths.algorithm2 import solve_algorithm2
 from edgewise.widths.exact import solve_exact
 from edgewise.widths.problem import WidthProblem
@@ -63,3 +68,19 @@ def solve_in_two(
 
 def _share(share: float | None, whole: int) -> float | None:
     return None if share is None else share * whole
+
+
+def channel_scores(request: FitRequest, model: nn.Module, traced: Traced, *, lessons: Lessons | None) -> dict[str, np.ndarray]:
+    """Importance of every channel by the measure asked for; by default Taylor's with data, else the L2 norm.
+
+    Args:
+        request: What to fit.
+        model: The network as it came.
+        traced: Its trace.
+        lessons: Batches for Taylor's; none without data.
+    """
+    kind = request.importance or ("l2" if lessons is None else "taylor")
+    if kind == "taylor" and lessons is not None:
+        batches = [(inputs, target) for inputs, target in lessons.batches]
+        return dict(score_channels(model, traced, kind="taylor", batches=batches, loss=lessons.loss))
+    return dict(score_channels(model, traced, kind="batch_norm" if kind == "batch_norm" else "l2"))

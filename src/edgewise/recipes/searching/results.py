@@ -1,11 +1,9 @@
 """What a search reports, as JSON values."""
 
 import json
-import time
 from dataclasses import asdict
 from typing import Any
 
-from edgewise.measure.host import describe_host
 from edgewise.recipes.search_request import SearchRequest
 from edgewise.recipes.searching.aiming import Hit
 from edgewise.recipes.searching.opening import Opened
@@ -97,18 +95,4 @@ def front_row(hit: Hit, opened: Opened, inherited: float) -> dict[str, Any]:
         "macs": counts.macs,
         "params": counts.params,
         "architecture": list(hit.plan.labels),
-    }
-
-
-def provenance_of(request: SearchRequest) -> dict[str, Any]:
-    """The machine, the versions, the seed, the day."""
-    host = describe_host()
-    return {
-        "cpu": host.cpu,
-        "isa": host.isa,
-        "cores": host.cores,
-        "system": host.system,
-        "versions": dict(host.versions),
-        "seed": request.seed,
-        "date": time.strftime("%Y-%m-%d"),
     }

@@ -5,29 +5,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-from torch import nn
-
 from edgewise._core.progress import Progress
 from edgewise.ir import NetSpec, WidthPlan
-from edgewise.measure.host import describe_host
+from edgewise.measure.host import provenance
 from edgewise.recipes.fit import FitResult, widths_of
 from edgewise.recipes.fitting import PARAMS_FLOOR
 from edgewise.recipes.records import LoadedModel
 from edgewise.recipes.report import run_report
 from edgewise.recipes.requests import FitRequest, ProfileRequest, ReportRequest
 from edgewise.recipes.runs import append_log, write_run
-from edgewise.recipes.simulated.opening import SimulatedDevice, precision_of
+from edgewise.recipes.simulated.opening import precision_of
 from edgewise.recipes.simulated.profile import SimulatedProfile, profile_simulated
 from edgewise.recipes.simulated.simulate import Simulation, simulate_net
 from edgewise.recipes.simulated.solving import SimulatedSolver
 from edgewise.recipes.simulated.why import explain_simulated
-from edgewise.recipes.solving import keeps_limits
+from edgewise.recipes.solving import channel_scores, keeps_limits
 from edgewise.recipes.staircases import DEFAULT_FLOOR
-from edgewise.recipes.training import Course, Lessons, Trained
+from edgewise.recipes.training import Course, Trained
 from edgewise.recipes.unfinished import settings_of
 from edgewise.recipes.worth import importance_worth
-from edgewise.trace import apply_plan, choose_channels, score_channels
+from edgewise.trace import apply_plan, choose_channels
 from edgewise.widths.solution import Solution
 
 
@@ -68,7 +65,7 @@ def fit_simulated(request: FitRequest, loaded: LoadedModel, course: Course, *, p
     objective = request.objective or ("importance" if loaded.trained or course.lessons is not None else "params")
     floor = request.width_floor or (PARAMS_FLOOR if objective == "params" else DEFAULT_FLOOR)
     profile = profile_simulated(loaded, _profile_request(request, floor=floor), progress=progress)
-    scores = _scores(profile, request, course.lessons)
+    scores = channel_scores(request, profile.loaded.model, profile.traced, lessons=course.lessons)
     worth = importance_worth(profile.net, scores) if objective == "importance" else None
     solver = SimulatedSolver(request, profile, worth=worth, floor=floor, progress=progress)
     solution, widths = solver.run()
@@ -132,7 +129,7 @@ def _value(request: FitRequest, found: _Fitted, *, seconds: float) -> dict[str, 
         "audit": [],
         "warnings": [*profile.warnings, *_missed(found), *trained.warnings],
         "settings": dict(found.settings),
-        "provenance": _provenance(request, profile.gpu),
+        "provenance": {**provenance(seed=request.seed), **dict(profile.gpu.about)},
         "seconds": seconds,
     }
 
@@ -163,23 +160,3 @@ def _profile_request(request: FitRequest, *, floor: float) -> ProfileRequest:
     return ProfileRequest(
         model=request.model, device=request.device, width_floor=floor, keep=request.keep, only=request.only, seed=request.seed
     )
-
-
-def _scores(profile: SimulatedProfile, request: FitRequest, lessons: Lessons | None) -> dict[str, np.ndarray]:
-    model: nn.Module = profile.loaded.model
-    kind = request.importance or ("l2" if lessons is None else "taylor")
-    if kind == "taylor" and lessons is not None:
-        batches = [(inputs, target) for inputs, target in lessons.batches]
-        return dict(score_channels(model, profile.traced, kind="taylor", batches=batches, loss=lessons.loss))
-    return dict(score_channels(model, profile.traced, kind="batch_norm" if kind == "batch_norm" else "l2"))
-
-
-def _provenance(request: FitRequest, gpu: SimulatedDevice) -> dict[str, Any]:
-    host = describe_host()
-    return {
-        **dict(gpu.about),
-        "system": host.system,
-        "versions": dict(host.versions),
-        "seed": request.seed,
-        "date": time.strftime("%Y-%m-%d"),
-    }

@@ -1,7 +1,6 @@
 """All figures of a sparsify run as JSON values."""
 
 import math
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +11,7 @@ from edgewise.dynamic.accounting import MacCount, count_macs, macs_by_block
 from edgewise.dynamic.redundancy import redundancy_of
 from edgewise.ir import NetSpec
 from edgewise.ir.gates import Gate, GatePlan
-from edgewise.measure.host import describe_host
+from edgewise.measure.host import provenance
 from edgewise.recipes.records import LoadedModel
 from edgewise.recipes.sparsify.latency import SideBySide
 from edgewise.recipes.sparsify.ratios import Chosen
@@ -94,7 +93,7 @@ def result_value(
         "fine_tune": {"history": list(judged.history), "seconds": judged.seconds} if judged.fine_tuned else None,
         "warnings": list(judged.warnings),
         "settings": dict(settings),
-        "provenance": _provenance(request),
+        "provenance": provenance(seed=request.seed),
         "seconds": seconds,
     }
 
@@ -164,16 +163,3 @@ def _redundancy(found: Found, *, progress: Progress) -> list[dict[str, Any]]:
     progress.start("recording masks", len(batches))
     masks = record_masks(found.judged.model.plain(), found.plan, batches, progress=progress)
     return [row.to_json() for row in redundancy_of(found.plan, masks)]
-
-
-def _provenance(request: SparsifyRequest) -> dict[str, Any]:
-    host = describe_host()
-    return {
-        "cpu": host.cpu,
-        "isa": host.isa,
-        "cores": host.cores,
-        "system": host.system,
-        "versions": dict(host.versions),
-        "seed": request.seed,
-        "date": time.strftime("%Y-%m-%d"),
-    }
