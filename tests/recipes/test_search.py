@@ -89,8 +89,9 @@ class TestRuns:
         )
         assert 1 <= value["tries"] <= 4 and 0 <= value["accuracy"] <= 1 and value["step_cost_ratio"] > 0
 
-    def test_a_run_on_a_simulated_gpu(self, tmp_path: Path) -> None:
-        value = _search(["--device", "titan-v", "--latency", "0.8x"], tmp_path / "a.json")
+    @pytest.mark.parametrize("device", ["titan-v", "isaac"])
+    def test_a_run_on_a_simulated_device(self, device: str, tmp_path: Path) -> None:
+        value = _search(["--device", device, "--latency", "0.8x"], tmp_path / "a.json")
         assert value["kind"] == "simulated" and value["measured_s"] is None and value["predicted_s"] <= value["target_s"]
 
     def test_an_unfinished_run_goes_on(self, table: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

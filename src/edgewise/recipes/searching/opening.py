@@ -10,7 +10,6 @@ from typing import Any
 from edgewise._core.errors import DataError, UsageError
 from edgewise._core.progress import Progress
 from edgewise.cost.blocks import is_lut
-from edgewise.cost.gpu.library import known_gpu
 from edgewise.measure.database import LatencyDatabase
 from edgewise.measure.runtimes import Runtime, open_runtime
 from edgewise.models.shapes import format_input_shape
@@ -21,7 +20,7 @@ from edgewise.recipes.search_request import SearchRequest
 from edgewise.recipes.searching.aiming import Bench, calibrated, network_of
 from edgewise.recipes.searching.prices import prices_on
 from edgewise.recipes.simulated.lut import open_table, price_by_table
-from edgewise.recipes.simulated.opening import open_simulated
+from edgewise.recipes.simulated.opening import is_simulated, open_simulated
 from edgewise.recipes.timing import runtime_settings
 from edgewise.space import Space, load_space
 from edgewise.space.prices import Prices
@@ -93,7 +92,7 @@ def open_search(request: SearchRequest, space: Space, data: Dataset, *, database
     reference = network_of(space, space.largest) if request.reference is None else load_request(ModelRequest(model=request.reference))
     device = request.device
     predicted = prices_on(space, device, database=database, progress=progress)
-    if is_lut(device.device) or known_gpu(device.device):
+    if is_lut(device.device) or is_simulated(device.device):
         reference_s = predicted.latency_s(space.largest) if request.reference is None else _priced_s(reference, device)
         opened = Opened(space=space, data=data, prices=predicted, predicted=predicted, reference_s=reference_s)
     else:

@@ -12,7 +12,6 @@ from edgewise._core.errors import UnknownLayerError
 from edgewise._core.progress import Progress
 from edgewise.cost import Piece
 from edgewise.cost.blocks import BlockTable, is_lut
-from edgewise.cost.gpu.library import known_gpu
 from edgewise.ir import ArchPlan, BlockChoice, NetSpec
 from edgewise.measure.calibration import overheads_of
 from edgewise.measure.database import LatencyDatabase
@@ -21,7 +20,7 @@ from edgewise.models.mobile import MobileNet
 from edgewise.recipes.profile import open_device
 from edgewise.recipes.requests import DeviceRequest
 from edgewise.recipes.simulated.lut import open_table
-from edgewise.recipes.simulated.opening import open_simulated
+from edgewise.recipes.simulated.opening import is_simulated, open_simulated
 from edgewise.space import Space
 from edgewise.space.prices import Prices, price_space
 from edgewise.trace import trace
@@ -61,7 +60,7 @@ def prices_on(space: Space, device: DeviceRequest, *, database: LatencyDatabase 
     """
     if is_lut(device.device):
         return prices_by_table(space, open_table(device).table)
-    if known_gpu(device.device):
+    if is_simulated(device.device):
         gpu = open_simulated(device)
         pricer = Pricer(
             cut=gpu.pieces,
