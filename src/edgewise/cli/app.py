@@ -14,8 +14,6 @@ from edgewise.cli.progress import watch
 from edgewise.cli.sparsify import sparsify
 from edgewise.recipes.crossbar_request import AnalogRequest, CrossbarRequest, LayoutRequest, PruningRequest
 from edgewise.recipes.requests import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
     BenchRequest,
     DemoRequest,
     DeviceRequest,
@@ -27,8 +25,6 @@ from edgewise.recipes.requests import (
 )
 
 _DEVICE = "onnxruntime-cpu"
-_MEAN = ",".join(f"{value:g}" for value in IMAGENET_MEAN)
-_STD = ",".join(f"{value:g}" for value in IMAGENET_STD)
 
 app = typer.Typer(
     name="edgewise",
@@ -156,8 +152,8 @@ def fit(
     input: opt.Input = None,
     data: opt.Data = None,
     epochs: opt.Epochs = 10.0,
-    mean: opt.Mean = _MEAN,
-    std: opt.Std = _STD,
+    mean: opt.Mean = opt.MEAN,
+    std: opt.Std = opt.STD,
     distill: Annotated[bool, typer.Option("--distill", help="Learn from the original network's outputs too.")] = False,
     seed: opt.Seed = 0,
     out: opt.Out = None,
@@ -340,8 +336,8 @@ def crossbar(
     pretrained: opt.Pretrained = False,
     input: opt.Input = None,
     data: opt.Data = None,
-    mean: opt.Mean = _MEAN,
-    std: opt.Std = _STD,
+    mean: opt.Mean = opt.MEAN,
+    std: opt.Std = opt.STD,
     seed: opt.Seed = 0,
     out: opt.Out = None,
     resume: opt.Resume = False,

@@ -7,8 +7,12 @@ from typing import Annotated, TypeAlias
 import typer
 
 from edgewise._core.errors import UsageError
-from edgewise.recipes.requests import DataRequest
+from edgewise.recipes.requests import IMAGENET_MEAN, IMAGENET_STD, DataRequest
 
+MEAN = ",".join(f"{value:g}" for value in IMAGENET_MEAN)
+"""Default of ``--mean``, as it is typed."""
+STD = ",".join(f"{value:g}" for value in IMAGENET_STD)
+"""Default of ``--std``, as it is typed."""
 # A comma ends a device where the name of another follows: commands behind `exec:` may hold commas.
 _BETWEEN_DEVICES = re.compile(r",(?=\s*(?:exec:|lut:|gpu:|portable:|chip:|[A-Za-z][A-Za-z0-9-]*\s*(?:,|$)))")
 

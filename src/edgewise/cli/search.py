@@ -11,11 +11,8 @@ from edgewise.cli import options as opt
 from edgewise.cli import render
 from edgewise.cli.output import check_destination, show
 from edgewise.cli.progress import watch
-from edgewise.recipes.requests import IMAGENET_MEAN, IMAGENET_STD, DataRequest, DeviceRequest
+from edgewise.recipes.requests import DataRequest, DeviceRequest
 from edgewise.recipes.search_request import SearchCourse, SearchRequest
-
-_MEAN = ",".join(f"{value:g}" for value in IMAGENET_MEAN)
-_STD = ",".join(f"{value:g}" for value in IMAGENET_STD)
 
 
 def search(
@@ -53,8 +50,8 @@ def search(
     precision: opt.Precision = "fp32",
     data: opt.Data = None,
     epochs: opt.Epochs = 10.0,
-    mean: opt.Mean = _MEAN,
-    std: opt.Std = _STD,
+    mean: opt.Mean = opt.MEAN,
+    std: opt.Std = opt.STD,
     seed: opt.Seed = 0,
     out: opt.Out = None,
     resume: opt.Resume = False,

@@ -8,11 +8,8 @@ from edgewise._core.units import parse_latency, parse_ratio
 from edgewise.cli import options as opt
 from edgewise.cli.output import Value, check_destination, columns, show
 from edgewise.cli.progress import watch
-from edgewise.recipes.requests import IMAGENET_MEAN, IMAGENET_STD, DeviceRequest, ModelRequest
+from edgewise.recipes.requests import DeviceRequest, ModelRequest
 from edgewise.recipes.sparsify.request import DENSE_DEVICES, RatioRequest, SparsifyRequest
-
-_MEAN = ",".join(f"{value:g}" for value in IMAGENET_MEAN)
-_STD = ",".join(f"{value:g}" for value in IMAGENET_STD)
 
 
 def sparsify(
@@ -50,8 +47,8 @@ def sparsify(
     input: opt.Input = None,
     data: opt.Data = None,
     epochs: opt.Epochs = 6.0,
-    mean: opt.Mean = _MEAN,
-    std: opt.Std = _STD,
+    mean: opt.Mean = opt.MEAN,
+    std: opt.Std = opt.STD,
     distill: Annotated[bool, typer.Option("--distill", help="Learn from the dense network's outputs too.")] = False,
     seed: opt.Seed = 0,
     out: opt.Out = None,
