@@ -1,12 +1,15 @@
 """Reading what a run wrote: result files come from disks and are checked before they are shown."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from edgewise._core.errors import RunError
 from edgewise.report.data import Profile, RunReport
+
+Checked = TypeVar("Checked")
+"""The class that values are checked against."""
 
 _SETTINGS = ("model", "device", "threads", "batch", "precision", "target")
 _TEXTS = ("model", "device", "precision", "target", "solver", "objective")
@@ -96,8 +99,28 @@ def _checked(values: Mapping[str, Any]) -> RunReport:
     profile = values.get("profile")
     if isinstance(profile, Mapping):
         values = {**values, "profile": {**profile, "device": _text(profile.get("device"))}}
+    return checked(RunReport, values)
+
+
+def checked(kind: type[Checked], values: Mapping[str, Any]) -> Checked:
+    """JSON values as an object of a frozen class; null members are absent, unknown ones ignored.
+
+    Args:
+        kind: The class, a dataclass.
+        values: Its fields as JSON values.
+
+    Returns:
+        The object.
+
+    Raises:
+        RunError: A value is not what its field promises; the message names the field.
+
+    Example:
+        >>> checked(RunReport, {"model": "resnet20", "threads": None, "unknown": 1}).model
+        'resnet20'
+    """
     try:
-        return TypeAdapter(RunReport).validate_python(_without_nulls(values))
+        return TypeAdapter(kind).validate_python(_without_nulls(values))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=True)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"

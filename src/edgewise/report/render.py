@@ -119,13 +119,26 @@ def _pareto(reports: Sequence[RunReport]) -> list[Markup]:
     return []
 
 
-def page(template: str, **values: Any) -> str:  # noqa: ANN401 - what templates take
-    """A whole page from a template of this package, with the style and the script inside."""
-    script = _file("script.js")
+def page(
+    template: str,
+    *,
+    styles: Sequence[str] = ("style.css",),
+    scripts: Sequence[str] = ("script.js",),
+    **values: Any,  # noqa: ANN401 - what templates take
+) -> str:
+    """A whole page from a template of this package, with the styles and the scripts inside.
+
+    Args:
+        template: Name of the template.
+        styles: Names of style sheets, later ones win.
+        scripts: Names of scripts; they become one, whose hash the page's policy names.
+        **values: What the template shows; all of it is escaped.
+    """
+    style, script = ("\n".join(_file(name) for name in names) for names in (styles, scripts))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     page = _environment().get_template(template)
     # The style and the script are ours and stand in the file as they are; all else is escaped.
-    return page.render(style=Markup(_file("style.css")), script=Markup(script), script_hash=digest, ratio=words.ratio, **values)
+    return page.render(style=Markup(style), script=Markup(script), script_hash=digest, ratio=words.ratio, **values)
 
 
 @cache

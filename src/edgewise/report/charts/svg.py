@@ -61,7 +61,7 @@ def path(points: Iterable[tuple[float, float]], class_: str, *, close: bool = Fa
     return element("path", d="M" + "L".join(steps) + ("Z" if close else ""), class_=class_)
 
 
-def drawing(title: str, description: str, size: tuple[float, float], *children: Markup, class_: str = "chart") -> Markup:
+def drawing(title: str, description: str, size: tuple[float, float], *children: Markup, class_: str = "chart", role: str = "img") -> Markup:
     """A whole SVG of that size, which scales with its box and says what it shows.
 
     Args:
@@ -70,10 +70,11 @@ def drawing(title: str, description: str, size: tuple[float, float], *children: 
         size: Width and height of the drawing; one unit is about a pixel.
         children: What is drawn.
         class_: Class of the SVG.
+        role: ``img``, or ``group`` where its parts can be walked through.
     """
     label = f"{title}. {description}"
     view_box = f"0 0 {number(size[0])} {number(size[1])}"
-    return element("svg", *children, viewBox=view_box, width=size[0], height=size[1], class_=class_, role="img", aria_label=label)
+    return element("svg", *children, viewBox=view_box, width=size[0], height=size[1], class_=class_, role=role, aria_label=label)
 
 
 def x_axis(scale: Scale, *, top: float, bottom: float, title: str) -> Markup:

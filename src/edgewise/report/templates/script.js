@@ -8,7 +8,7 @@
     owner.setAttribute("data-tip", title.textContent);
     title.remove();
   });
-  document.addEventListener("pointerover", function (event) {
+  function show(event) {
     var owner = event.target.closest ? event.target.closest("[data-tip]") : null;
     if (!owner) { hide(); return; }
     tooltip.textContent = owner.getAttribute("data-tip");
@@ -18,14 +18,17 @@
     var above = box.top - tooltip.offsetHeight - 8;
     tooltip.style.left = left + "px";
     tooltip.style.top = (above > 4 ? above : box.bottom + 8) + "px";
-  });
+  }
+  document.addEventListener("pointerover", show);
+  document.addEventListener("focusin", show);
+  document.addEventListener("keydown", function (event) { if (event.key === "Escape") { hide(); } });
   document.addEventListener("scroll", hide, { passive: true });
   document.querySelectorAll("table.filterable").forEach(function (table) {
     var rows = table.tBodies[0].rows;
     if (rows.length < 20) { return; }
     var field = document.createElement("input");
     field.type = "search";
-    field.placeholder = "Filter " + rows.length + " layers";
+    field.placeholder = "Filter " + rows.length + " " + (table.dataset.what || "layers");
     field.setAttribute("aria-label", field.placeholder);
     field.className = "filter";
     field.addEventListener("input", function () {
