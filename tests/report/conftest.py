@@ -1,7 +1,9 @@
 """Results as `fit`, `profile` and `bench` write them. All figures here are synthetic."""
 
 import math
+import os
 import random
+import shutil
 from typing import Any
 
 import pytest
@@ -115,6 +117,16 @@ def _vgg_fit() -> dict[str, Any]:
             "versions": {"edgewise": "0.1.0", "torch": "2.14.1", "onnxruntime": "1.32.0"},
         },
     }
+
+
+@pytest.fixture(scope="session")
+def browser() -> str:
+    found = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+    if found is None:
+        if os.environ.get("CI"):
+            pytest.fail("no chromium found; in CI the browser tests must run: install Debian's package chromium")
+        pytest.skip("no chromium found")
+    return found
 
 
 @pytest.fixture

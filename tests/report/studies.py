@@ -62,9 +62,21 @@ def study(*, n_trials: int = 52, seed: int = 0, energy: bool = False) -> dict[st
     last = n_trials - 3
     trials += [
         trial(last, "dynamic", 0.45, 0.61, state="stopped", why="19th of 24 at rung 0: far below the others", epochs=0.75),
-        trial(last + 1, "widths", None, None, state="failed", why="its training diverged: the loss was not finite", run=None, kind="predicted"),
+        trial(
+            last + 1, "widths", None, None, state="failed", why="its training diverged: the loss was not finite", run=None, kind="predicted"
+        ),
         trial(last + 2, "widths+dynamic", 0.52, 0.74, state="stopped", why="at rung 0: beaten by 12 of 14", epochs=0.75, host=None),
-        trial(last + 3, "searched", 0.93, None, state="failed", why="killed for memory", accuracy_validation=None, macs=None, macs_executed=None),
+        trial(
+            last + 3,
+            "searched",
+            0.93,
+            None,
+            state="failed",
+            why="killed for memory",
+            accuracy_validation=None,
+            macs=None,
+            macs_executed=None,
+        ),
     ]
     if energy:
         trials = [{**one, "energy_j": 4e-4 * one["ratio"] if one["ratio"] else None} for one in trials]
@@ -107,7 +119,12 @@ def _head(*, energy: bool) -> dict[str, Any]:
             "energy_j": 4e-4 if energy else None,
         },
         "warnings": ["Two points run in OpenVINO with our kernels, not in the runtime asked for: only there they are fast."],
-        "settings": {"out": "runs/explore-resnet20", "sampler": "nsga2", "latencies": ["0.9x", "0.8x", "0.7x", "0.6x", "0.5x"], "epochs": 3},
+        "settings": {
+            "out": "runs/explore-resnet20",
+            "sampler": "nsga2",
+            "latencies": ["0.9x", "0.8x", "0.7x", "0.6x", "0.5x"],
+            "epochs": 3,
+        },
         "provenance": {
             "command": "edgewise explore resnet20 --device onnxruntime-cpu --data imagefolder:cifar10.zip --budget 2h",
             "host": {"cpu": "Example CPU (synthetic)", "cores": 2},

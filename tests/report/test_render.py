@@ -1,59 +1,12 @@
 """The page: whole, closed, escaped, bounded."""
 
 import re
-from html.parser import HTMLParser
 
 import pytest
 
 from edgewise.report import BenchRow, from_json, profile_from_json, render_bench, render_comparison, render_profile, render_run
 from edgewise.report.data import RunReport
-
-_VOID = {"meta", "link", "br", "input", "wbr", "img", "hr"}
-_HOSTILE = "<script>alert('x')</script>\"><img src=http://evil.example/x onerror=alert(1)>"
-
-
-class _Checker(HTMLParser):
-    """Follows the tags: every one that opens must close, in order."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.scripts = 0
-        self.identifiers: list[str] = []
-        self.references: list[str] = []
-        self.handlers: list[str] = []
-        self.feed(page)
-        self.close()
-
-    def handle_starttag(self, tag, attrs):
-        self._note(tag, attrs)
-        if tag not in _VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self._note(tag, attrs)
-
-    def handle_endtag(self, tag):
-        if self.open.pop() != tag:
-            raise AssertionError(f"</{tag}> closes what is not open: {self.open[-3:]}")
-
-    def _note(self, tag, attrs):
-        self.scripts += tag == "script"
-        self.identifiers += [value for name, value in attrs if name == "id"]
-        self.references += [value for name, value in attrs if name in ("src", "href", "action", "xlink:href")]
-        self.handlers += [name for name, _ in attrs if name.startswith("on")]
-
-
-def checked(page):
-    """The page's tags, after checks that hold for every page."""
-    found = _Checker(page)
-    assert found.open == []
-    assert found.scripts == 1
-    assert found.handlers == []
-    assert len(found.identifiers) == len(set(found.identifiers))
-    assert all(reference.startswith(("#", "data:")) for reference in found.references)
-    assert not re.search(r"url\(|@import|https?://", page.replace("http://evil.example", ""))
-    return found
+from report.pages import HOSTILE, checked
 
 
 def test_a_fit_shows_every_part(vgg_fit):
@@ -97,12 +50,12 @@ def test_a_fit_without_data_says_why_there_is_no_accuracy(vgg_fit):
 def test_names_from_files_never_become_tags(vgg_fit):
     def poisoned(value):
         if isinstance(value, dict):
-            return {key: poisoned(part) for key, part in value.items()} | ({_HOSTILE: 8} if "features.conv0" in value else {})
+            return {key: poisoned(part) for key, part in value.items()} | ({HOSTILE: 8} if "features.conv0" in value else {})
         if isinstance(value, list):
             return [poisoned(part) for part in value]
-        return value + _HOSTILE if isinstance(value, str) else value
+        return value + HOSTILE if isinstance(value, str) else value
 
-    report = from_json({**poisoned(vgg_fit), "warnings": [_HOSTILE]}, name=_HOSTILE)
+    report = from_json({**poisoned(vgg_fit), "warnings": [HOSTILE]}, name=HOSTILE)
     checked(render_run(report))
     checked(render_comparison([report, report]))
 

@@ -11,6 +11,7 @@ from edgewise.recipes.requests import ReportRequest
 from edgewise.recipes.runs import REPORT_FILE, load_run
 from edgewise.report import from_json, render_comparison, render_run
 from edgewise.report.crossbar import as_run, is_crossbar, render_crossbar
+from edgewise.report.explore import render_explore
 from edgewise.report.search import render_search
 from edgewise.report.sparsify import render_sparsify
 
@@ -53,6 +54,8 @@ def run_report(request: ReportRequest) -> ReportResult:
         page = render_search(alone)
     elif alone.get("command") == "sparsify":
         page = render_sparsify(alone)
+    elif alone.get("command") == "explore":
+        page = render_explore(alone)
     elif is_crossbar(alone):
         page = render_crossbar(alone)
     else:

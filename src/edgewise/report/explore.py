@@ -10,10 +10,10 @@ from markupsafe import Markup
 from edgewise.report import explore_words, render, words
 from edgewise.report.charts.front import METHODS, Mark, front_chart, method_style, shape
 from edgewise.report.charts.svg import element
+from edgewise.report.data import RunReport
 from edgewise.report.decision import Tile, setting_words
 from edgewise.report.explore_data import Contribution, Study, Trial, study_from_json
 from edgewise.report.explore_words import Command, Part
-from edgewise.report.data import RunReport
 
 _SIZES = ((860.0, 460.0), (340.0, 330.0))
 MOST_PANELS = 300
@@ -51,16 +51,29 @@ class Panel:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Brought:
-    """A row of what each method brought."""
+    """A row of what each method brought.
+
+    Attributes:
+        method: The method.
+        letters: Its letters in the chart.
+        class_: Its style class.
+        contribution: Its counts.
+        words: What the front would lose without it.
+        alone: Hypervolume of its points alone.
+        without: Hypervolume of all others.
+        counts: Points tried, complete and on the front, as bars over each other.
+        lost: The share that would be lost, as a bar.
+    """
 
     method: str
     letters: str
     class_: str
     contribution: Contribution
     words: str
+    alone: str
+    without: str
     counts: Markup
     lost: Markup
-    seconds: float | None
 
 
 def render_explore(value: Mapping[str, Any]) -> str:
@@ -110,15 +123,19 @@ def default_point(study: Study) -> Trial | None:
 
 def charts(study: Study, *, chosen: str = "") -> list[Markup]:
     """The front as a wide and a narrow drawing; none where no point has both a latency and an accuracy."""
-    marks = [mark for trial in study.trials if (mark := _mark(study, trial)) is not None]
-    given = _given(study)
+    marks, given = chart_marks(study)
     return [front_chart(marks, given, chosen=chosen, size=size) for size in _SIZES] if marks else []
+
+
+def chart_marks(study: Study) -> tuple[list[Mark], Mark | None]:
+    """The points that can be drawn, those with a latency and an accuracy, and the network as given."""
+    return [mark for trial in study.trials if (mark := _mark(study, trial)) is not None], _given(study)
 
 
 def panel(study: Study, trial: Trial) -> Panel:
     """One point in full."""
     figure, claim = explore_words.figure(study, trial)
-    times = f"{words.ms(study.baseline.time_s)} → {words.ms(study.drawn_s(trial))}" if study.baseline.time_s else ""
+    times = f"{words.ms(study.baseline.time_s)} → {words.ms(explore_words.latency_s(trial))}" if study.baseline.time_s else ""
     ratios = _paired(trial)
     return Panel(
         trial=trial,
@@ -145,13 +162,18 @@ def brought(study: Study) -> list[Brought]:
             class_=method_style(method)[1],
             contribution=one,
             words=explore_words.brought(study, one),
+            alone=_volume(one.hypervolume),
+            without=_volume(one.hypervolume_without),
             counts=_bars(((one.tried, "tried"), (one.complete, "done"), (one.on_front, "best")), most=most),
-            lost=_bars(((shares[method] or 0.0, "best"),), most=1.0),
-            seconds=study.method_seconds.get(method),
+            lost=_bars(((share, "best"),), most=1.0) if (share := shares[method]) else Markup(""),
         )
         for method in _methods(study)
         if (one := study.contributions.get(method)) is not None
     ]
+
+
+def _volume(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"
 
 
 def _bars(parts: tuple[tuple[float, str], ...], *, most: float) -> Markup:
@@ -233,7 +255,7 @@ def _row(study: Study, trial: Trial) -> dict[str, Any]:
         "class_": class_,
         "front": trial.key in study.front,
         "standing": explore_words.standing(study, trial),
-        "drawn_s": study.drawn_s(trial),
+        "latency_s": explore_words.latency_s(trial),
         "macs": trial.macs_executed if trial.macs_executed is not None else trial.macs,
         "energy": explore_words.joules(trial.energy_j),
     }

@@ -40,10 +40,14 @@ def figure(study: Study, trial: Trial) -> tuple[str, str]:
     """
     if trial.ratio is not None:
         return f"{trial.ratio:.2f}x", "the time" if trial.ratio <= 1 else "the time: slower than it was"
-    drawn = study.drawn_s(trial)
-    if drawn is not None:
-        return ms(drawn), "a run"
+    if latency_s(trial) is not None:
+        return ms(latency_s(trial)), "a run"
     return percent(trial.accuracy_validation), "validation accuracy"
+
+
+def latency_s(trial: Trial) -> float | None:
+    """The latency of a point as it is printed: the median, else the fastest repeat, else the prediction."""
+    return next((value for value in (trial.latency_s, trial.min_s, trial.predicted_s) if value is not None), None)
 
 
 def cost(study: Study, trial: Trial) -> str:
@@ -60,7 +64,7 @@ def cost(study: Study, trial: Trial) -> str:
 
 
 def standing(study: Study, trial: Trial) -> str:
-    """Where a point stands: on the front, beaten, or why it was stopped or failed.
+    """Where a point stands: on the front, complete but beaten, or why it was stopped or failed.
 
     Example:
         >>> standing(Study(), Trial(key="a", number=1, method="widths", state="failed", why="out of memory"))
@@ -69,7 +73,7 @@ def standing(study: Study, trial: Trial) -> str:
     if trial.key in study.front:
         return "on the front"
     if trial.state == "complete":
-        return "complete, beaten by the front"
+        return "complete"
     return f"{trial.state}: {trial.why}" if trial.why else trial.state
 
 
@@ -94,7 +98,7 @@ def done(trial: Trial) -> str:
 def tooltip(study: Study, trial: Trial) -> str:
     """Three lines about a point: what it is, its figures, where it stands."""
     share = "" if trial.ratio is None else f" ({trial.ratio:.2f}x)"
-    figures = f"{ms(study.drawn_s(trial))}{share} {trial.kind}, {percent(trial.accuracy_validation)} validation accuracy"
+    figures = f"{ms(latency_s(trial))}{share} {trial.kind}, {percent(trial.accuracy_validation)} validation accuracy"
     return f"Point {trial.number}: {trial.method}\n{figures}\n{standing(study, trial)}"
 
 
@@ -102,13 +106,13 @@ def tiles(study: Study, trial: Trial) -> tuple[Tile, ...]:
     """Latency, accuracy, multiply-accumulates, parameters (and energy, where known), each before and after."""
     given = study.baseline
     fastest = TileRow(label="fastest", before=ms(given.min_s), after=ms(trial.min_s))
-    predicted = TileRow(label="predicted before", before="", after=ms(trial.predicted_s))
+    predicted = TileRow(label="predicted", before="", after=ms(trial.predicted_s))
     rows = ((fastest, trial.min_s), (predicted, trial.predicted_s))
     found = [
         Tile(
             name="Latency, median" if trial.kind == "measured" else "Latency",
             before=ms(given.latency_s),
-            after=ms(trial.latency_s if trial.latency_s is not None else study.drawn_s(trial)),
+            after=ms(latency_s(trial)),
             change="" if trial.ratio is None else f"{trial.ratio:.2f}x",
             kind=trial.kind + (f", {trial.runtime}" if trial.runtime else ""),
             rows=tuple(row for row, value in rows if value is not None),
@@ -214,7 +218,11 @@ def _measure(study: Study, trial: Trial, folder: str) -> str:
     device = shlex.quote(printable(device))
     if trial.kind != "simulated":
         return f"edgewise bench {folder}" + (f" --device {device}" if device != "''" else "")
-    return f"edgewise crossbar {folder} --chip {device}" if study.device.startswith(_CHIPS) else f"edgewise simulate {folder} --device {device}"
+    return (
+        f"edgewise crossbar {folder} --chip {device}"
+        if study.device.startswith(_CHIPS)
+        else f"edgewise simulate {folder} --device {device}"
+    )
 
 
 def _executed(trial: Trial) -> float | None:
@@ -228,7 +236,9 @@ def _counted(name: str, before: float | None, after: float | None) -> Tile:
 def _accuracy(study: Study, trial: Trial) -> Tile:
     """The validation part leads: it chose. The test part was looked at for the front alone."""
     given = study.baseline
-    test = TileRow(label="test", before=percent(given.accuracy), after=percent(trial.accuracy), change=_moved(given.accuracy, trial.accuracy))
+    test = TileRow(
+        label="test", before=percent(given.accuracy), after=percent(trial.accuracy), change=_moved(given.accuracy, trial.accuracy)
+    )
     return Tile(
         name="Accuracy, validation",
         before=percent(given.accuracy_validation),

@@ -22,6 +22,7 @@ _FILTERS: Mapping[str, Callable[..., str]] = {
     "percent": words.percent,
     "duration": words.duration,
     "shortened": words.shortened,
+    "unbroken": lambda text: text.replace(" %", "\N{NO-BREAK SPACE}%"),
     "breakable": lambda name: Markup("<wbr>").join(re.split(r"(?<=[._/])", name)),
 }
 
@@ -134,11 +135,25 @@ def page(
         scripts: Names of scripts; they become one, whose hash the page's policy names.
         **values: What the template shows; all of it is escaped.
     """
-    style, script = ("\n".join(_file(name) for name in names) for names in (styles, scripts))
+    script = _joined(scripts)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    page = _environment().get_template(template)
+    return fragment(template, styles=styles, script=Markup(script), script_hash=digest, **values)
+
+
+def fragment(template: str, *, styles: Sequence[str], **values: Any) -> str:  # noqa: ANN401 - what templates take
+    """What a template of this package makes of values, with the styles inside.
+
+    Args:
+        template: Name of the template.
+        styles: Names of style sheets, later ones win.
+        **values: What the template shows; all of it is escaped but for our own markup.
+    """
     # The style and the script are ours and stand in the file as they are; all else is escaped.
-    return page.render(style=Markup(style), script=Markup(script), script_hash=digest, ratio=words.ratio, **values)
+    return _environment().get_template(template).render(style=Markup(_joined(styles)), ratio=words.ratio, **values)
+
+
+def _joined(names: Sequence[str]) -> str:
+    return "\n".join(_file(name) for name in names)
 
 
 @cache

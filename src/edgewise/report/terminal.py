@@ -56,13 +56,13 @@ def fit_summary(report: RunReport) -> RenderableType:
         parts.append(_widths(report))
     if report.left_alone:
         parts.append(Text(f"left alone: {len(report.left_alone)} (the report says why)", style="dim"))
-    parts += [_warning(note) for note in decision.notes(report)]
+    parts += [warning_line(note) for note in decision.notes(report)]
     return Group(*(Padding(part, (0, 0, 1, 0)) if isinstance(part, Table) else part for part in parts))
 
 
 def profile_summary(profile: Profile) -> RenderableType:
     """What ``profile`` prints: a staircase a layer with its candidates, and the network's prediction beside its measurement."""
-    table = _table(
+    table = column_table(
         ("layer", "left"), ("reads", "right"), ("widths", "right"), ("staircase", "left"), ("latency, ms", "right"), ("candidates", "left")
     )
     for stairs in profile.layers[:MAX_ROWS]:
@@ -78,7 +78,7 @@ def profile_summary(profile: Profile) -> RenderableType:
         apart = "" if network.error is None else f" ({percent(network.error, digits=1, sign=True)})"
         parts.append(Text(f"network: predicted {ms(network.predicted_s)}, measured {ms(network.measured_s)}{apart}", style="bold"))
         if network.disagrees:
-            parts.append(_warning("prediction and measurement differ by over 10 %"))
+            parts.append(warning_line("prediction and measurement differ by over 10 %"))
     if profile.probes:
         known = f", {profile.probes_cached} of them known already" if profile.probes_cached else ""
         parts.append(Text(f"{profile.probes} probes{known}, {duration(profile.seconds)}", style="dim"))
@@ -87,7 +87,7 @@ def profile_summary(profile: Profile) -> RenderableType:
 
 def bench_table(rows: Sequence[BenchRow]) -> RenderableType:
     """What ``bench`` prints; ratios compare the fastest repeats with the first row of the same device."""
-    table = _table(
+    table = column_table(
         ("model", "left"), ("device", "left"), ("median", "right"), ("quartiles", "right"), ("fastest", "right"), ("ratio", "right"),
         ("MACs", "right"), ("params", "right"), ("", "left"),
     )  # fmt: skip
@@ -102,7 +102,7 @@ def bench_table(rows: Sequence[BenchRow]) -> RenderableType:
 
 
 def _figures(report: RunReport) -> Table:
-    table = _table(("", "left"), ("before", "right"), ("after", "right"), ("", "right"), ("", "left"))
+    table = column_table(("", "left"), ("before", "right"), ("after", "right"), ("", "right"), ("", "left"))
     for tile in decision.tiles(report):
         if tile.before == tile.after == "–":
             continue
@@ -115,7 +115,7 @@ def _figures(report: RunReport) -> Table:
 def _widths(report: RunReport) -> Table:
     """Layers whose width changed, in columns of layer, before, after."""
     changed = [row for row in report.layer_widths if row.before is not None and row.before != row.after]
-    table = _table(
+    table = column_table(
         (f"widths changed: {len(changed)} of {len(report.layer_widths)}", "left"), ("before", "right"), ("after", "right"), ("", "right")
     )
     for row in changed[:MAX_ROWS]:
@@ -133,7 +133,12 @@ def _stairs_row(stairs: Staircase) -> tuple[RenderableType, ...]:
     return _name(stairs.name), Text(reads), Text(f"{stairs.widths[0]}–{stairs.widths[-1]}"), line, Text(span), Text(candidates)
 
 
-def _table(*columns: tuple[str, str]) -> Table:
+def column_table(*columns: tuple[str, str]) -> Table:
+    """A table without lines, as all commands print it.
+
+    Args:
+        *columns: Name and side (``left`` or ``right``) of each column.
+    """
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     for name, side in columns:
         table.add_column(Text(name), justify="right" if side == "right" else "left", no_wrap=name not in ("candidates", "layer", "model"))
@@ -148,5 +153,6 @@ def _clean(text: str) -> str:
     return printable(text)
 
 
-def _warning(text: str) -> Text:
+def warning_line(text: str) -> Text:
+    """A warning, its text stripped of what a terminal would obey."""
     return Text.assemble(("warning: ", "yellow"), _clean(text))

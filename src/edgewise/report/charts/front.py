@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from edgewise.report.charts.scale import Scale
+from edgewise.report.charts.scale import Scale, nice_ticks, tick_text
 from edgewise.report.charts.svg import drawing, element, line, path, text, tip, x_axis, y_axis
 
 METHODS = {
@@ -20,9 +20,10 @@ METHODS = {
 KINDS = ("measured", "simulated", "predicted", "quoted")
 """How a latency came about: circle and square are filled, diamond and triangle hollow."""
 
-_LEFT, _TOP, _FOOT = 46.0, 34.0, 42.0
+_LEFT, _TOP, _FOOT = 46.0, 34.0, 56.0
 _STRIP = 22.0
-_BIG, _SMALL = 8.0, 4.2
+_WIDE = 600.0
+"""Narrower drawings, for phones, have smaller marks."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,7 +61,14 @@ def method_style(method: str) -> tuple[str, str]:
     return METHODS.get(method, ("?", "other"))
 
 
-def front_chart(marks: Sequence[Mark], given: Mark | None, *, chosen: str = "", size: tuple[float, float] = (860.0, 460.0)) -> Markup:
+def front_chart(
+    marks: Sequence[Mark],
+    given: Mark | None,
+    *,
+    chosen: str = "",
+    size: tuple[float, float] = (860.0, 460.0),
+    still: bool = False,
+) -> Markup:
     """Accuracy on the validation part against latency, every point a mark of its own.
 
     Points far below the front would squeeze it: they stand in a strip at the bottom, in no order of accuracy.
@@ -70,9 +78,10 @@ def front_chart(marks: Sequence[Mark], given: Mark | None, *, chosen: str = "", 
         given: The network as given.
         chosen: Key of the point that is marked as chosen.
         size: Width and height of the drawing.
+        still: No script will answer to its marks.
 
     Returns:
-        An SVG whose marks carry ``data-key`` and can be reached by keyboard.
+        An SVG whose marks carry ``data-key`` and, unless it is still, can be reached by keyboard.
     """
     every = [*marks, *([given] if given else [])]
     floor = _floor([mark for mark in every if mark.front or mark is given] or every, every)
@@ -81,21 +90,28 @@ def front_chart(marks: Sequence[Mark], given: Mark | None, *, chosen: str = "", 
     x, y = _across(every, right), _up(every, floor, bottom)
     # What matters most is drawn last, over the rest.
     order = sorted(marks, key=lambda mark: (not mark.stopped, mark.front, mark.key == chosen))
-    drawn = [_mark(mark, x(mark.latency_ms), bottom + _STRIP / 2 if mark in below else y(mark.accuracy * 100)) for mark in order]
+    radius = 8.2 if size[0] >= _WIDE else 6.8
+    heights = (bottom + _STRIP / 2 if mark in below else y(mark.accuracy * 100) for mark in order)
+    drawn = [
+        _mark(mark, (x(mark.latency_ms), height), radius, chosen=mark.key == chosen, still=still)
+        for mark, height in zip(order, heights, strict=True)
+    ]
     front = sorted((mark for mark in marks if mark.front), key=lambda mark: mark.latency_ms)
     return drawing(
         "Accuracy against latency",
         f"{len(marks)} points, {len(front)} of them on the front; the table below holds the same points",
         size,
         y_axis(y, left=_LEFT, right=right, title="validation accuracy, %"),
-        x_axis(x, top=_TOP, bottom=size[1] - _FOOT, title="latency, ms"),
+        x_axis(x, top=_TOP, bottom=size[1] - _FOOT, title=""),
+        _shares(x, given, size[1] - _FOOT),
+        text("latency, ms" + (" and share of the given network's" if given else ""), right, size[1] - _FOOT + 48, "axis", "end"),
         *([_strip(right, bottom, floor)] if below else []),
         *([_given(given, x, y, right)] if given else []),
         path(_stairs(front, x, y, right), "front") if front else Markup(""),
         _target(x, size[1] - _FOOT),
         *drawn,
         class_="chart front-chart",
-        role="group",
+        role="img" if still else "group",
     )
 
 
@@ -106,7 +122,7 @@ def shape(kind: str, radius: float) -> str:
         >>> shape("predicted", 4)
         'M0 -5L5 0L0 5L-5 0Z'
     """
-    r = radius
+    r = round(radius, 2)
     if kind == "measured":
         return f"M{-r:g} 0A{r:g} {r:g} 0 1 1 {r:g} 0A{r:g} {r:g} 0 1 1 {-r:g} 0Z"
     if kind == "simulated":
@@ -138,27 +154,35 @@ def _up(every: Sequence[Mark], floor: float, bottom: float) -> Scale:
     return Scale(low=min(values) - margin, high=max(values) + margin, start=bottom, end=_TOP)
 
 
-def _mark(mark: Mark, x: float, y: float) -> Markup:
-    """A shape by kind, a colour and letters by method; small and faint where it was stopped."""
+def _mark(mark: Mark, place: tuple[float, float], radius: float, *, chosen: bool, still: bool) -> Markup:
+    """A shape by kind, a colour and letters by method; smaller off the front, small and faint where it was stopped."""
     letters, class_ = method_style(mark.method)
     kind = mark.kind if mark.kind in KINDS else "quoted"
-    states = f"mark m-{class_} k-{kind}{' on-front' if mark.front else ''}{' stopped' if mark.stopped else ''}"
-    outline = element("path", d=shape(kind, _SMALL if mark.stopped else _BIG), class_="shape")
-    ring = element("circle", r=_BIG + 5, class_="ring")
-    named = Markup("") if mark.stopped else text(letters, 0, 3.1 if kind != "quoted" else 4.6, "letters", "middle")
+    states = f"mark m-{class_} k-{kind}{' on-front' if mark.front else ''}{' stopped' if mark.stopped else ''}{' chosen' if chosen else ''}"
+    own = radius * (0.52 if mark.stopped else 1.0 if mark.front else 0.84)
+    outline = element("path", d=shape(kind, own), class_="shape")
+    ring = element("circle", r=radius + 4.5, class_="ring")
+    named = Markup("") if mark.stopped else _letters(letters, own, lower=kind == "quoted")
     # The front can be walked through by the tabulator key, all points by the arrow keys.
+    reach: dict[str, str] = {} if still else {"tabindex": "0" if mark.front else "-1", "role": "button", "data_key": mark.key}
     return element(
         "g",
         tip(mark.words),
         ring,
         outline,
         named,
-        transform=f"translate({x:.1f} {y:.1f})",
+        transform=f"translate({place[0]:.1f} {place[1]:.1f})",
         class_=states,
-        tabindex="0" if mark.front else "-1",
-        role="button",
         aria_label=mark.words.replace("\n", ", "),
-        data_key=mark.key,
+        **reach,
+    )
+
+
+def _letters(letters: str, radius: float, *, lower: bool) -> Markup:
+    """The letters within a mark: two are set smaller than one; in a triangle they stand lower."""
+    size = radius * (1.18 if len(letters) == 1 else 0.96)
+    return element(
+        "text", letters, x=0, y=size * 0.36 + (radius * 0.2 if lower else 0), font_size=size, class_="letters", text_anchor="middle"
     )
 
 
@@ -185,6 +209,15 @@ def _given(given: Mark, x: Scale, y: Scale, right: float) -> Markup:
         text("as given", across - 12 if to_left else across + 12, up - 8, "point-name", "end" if to_left else "start"),
         class_="given-mark",
     )
+
+
+def _shares(x: Scale, given: Mark | None, bottom: float) -> Markup:
+    """Below the times, the same as shares of the given network's."""
+    if given is None or not given.latency_ms:
+        return Markup("")
+    ticks = nice_ticks(x.low / given.latency_ms, x.high / given.latency_ms, at_most=8)
+    marks = (text(f"{tick_text(tick)}x", x(tick * given.latency_ms), bottom + 31, "shares", "middle") for tick in ticks)
+    return Markup("").join(marks)
 
 
 def _target(x: Scale, bottom: float) -> Markup:
