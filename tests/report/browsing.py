@@ -1,9 +1,13 @@
 """Chromium without a window, as tests drive it."""
 
+import base64
+import hashlib
 import html
+import json
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 _FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
@@ -41,3 +45,28 @@ def _frame(text: str, width: int, index: int) -> str:
     )
     copy = text.replace('http-equiv="Content-Security-Policy"', "data-policy").replace("</body>", probe)
     return f'<iframe style="width:{width}px;height:800px;border:0" srcdoc="{html.escape(copy)}"></iframe>'
+
+
+def exercised(browser: str, page: Path, script: str, *flags: str) -> dict[str, Any]:
+    """What a script finds that works a page by its own events, under the page's own policy.
+
+    Args:
+        browser: Chromium.
+        page: The page; it stays as it is.
+        script: Statements that leave what they find in ``seen``.
+        *flags: For chromium.
+
+    Returns:
+        The values of ``seen``.
+    """
+    probe = f"(function () {{ const seen = {{}};\n{script}\ndocument.documentElement.dataset.seen = JSON.stringify(seen); }})();"
+    digest = base64.b64encode(hashlib.sha256(probe.encode()).digest()).decode()
+    text = page.read_text(encoding="utf-8").replace("script-src '", f"script-src 'sha256-{digest}' '", 1)
+    head, tail = text.rsplit("</body>", 1)
+    copy = page.with_name(f"probed-{page.name}")
+    copy.write_text(f"{head}<script>{probe}</script></body>{tail}", encoding="utf-8")
+    document = browse(browser, copy, "--dump-dom", *flags).stdout
+    found = re.search(r'data-seen="([^"]*)"', document)
+    assert found is not None, "the script did not come to its end"
+    result: dict[str, Any] = json.loads(html.unescape(found.group(1)))
+    return result

@@ -88,8 +88,8 @@ def front_chart(
     below = [mark for mark in marks if mark.accuracy < floor]
     right, bottom = size[0] - 12, size[1] - _FOOT - (_STRIP if below else 0.0)
     x, y = _across(every, right), _up(every, floor, bottom)
-    # What matters most is drawn last, over the rest.
-    order = sorted(marks, key=lambda mark: (not mark.stopped, mark.front, mark.key == chosen))
+    # What matters most is drawn last, over the rest; the tabulator key walks the front by latency.
+    order = sorted(marks, key=lambda mark: (not mark.stopped, mark.front, mark.latency_ms))
     radius = 8.2 if size[0] >= _WIDE else 6.8
     heights = (bottom + _STRIP / 2 if mark in below else y(mark.accuracy * 100) for mark in order)
     drawn = [
