@@ -56,6 +56,16 @@ def test_a_broken_file_is_refused(content: str | None, part: str, tmp_path: Path
         run_report(ReportRequest(runs=(path,)))
 
 
+def test_a_study_gets_its_page_in_its_folder_and_commands_name_it(tmp_path: Path) -> None:
+    (tmp_path / "study.json").write_text("{}")
+    with pytest.raises(RunError, match=r"has no result yet.*--resume"):
+        run_report(ReportRequest(runs=(tmp_path,)))
+    trial = {"key": "a", "number": 0, "method": "widths", "state": "complete", "ratio": 0.7, "run": "trials/0000-a"}
+    (tmp_path / "result.json").write_text(json.dumps({"command": "explore", "trials": [trial], "front": ["a"]}))
+    assert run_report(ReportRequest(runs=(tmp_path,))).file == tmp_path / "report.html"
+    assert f"edgewise export {tmp_path}/trials/0000-a --format onnx" in (tmp_path / "report.html").read_text()
+
+
 def test_a_missing_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no run folder"):
         run_report(ReportRequest(runs=(tmp_path / "absent",)))

@@ -63,7 +63,15 @@ def study(*, n_trials: int = 52, seed: int = 0, energy: bool = False) -> dict[st
     trials += [
         trial(last, "dynamic", 0.45, 0.61, state="stopped", why="19th of 24 at rung 0: far below the others", epochs=0.75),
         trial(
-            last + 1, "widths", None, None, state="failed", why="its training diverged: the loss was not finite", run=None, kind="predicted"
+            last + 1,
+            "widths",
+            None,
+            None,
+            state="failed",
+            why="its loss was not finite",
+            run=None,
+            kind=None,
+            rung=-1,
         ),
         trial(last + 2, "widths+dynamic", 0.52, 0.74, state="stopped", why="at rung 0: beaten by 12 of 14", epochs=0.75, host=None),
         trial(
@@ -96,6 +104,7 @@ _WHY = "the fastest point that loses at most 1 point of validation accuracy"
 def _head(*, energy: bool) -> dict[str, Any]:
     return {
         "command": "explore",
+        "run": "runs/explore-resnet20",
         "model": "resnet20",
         "device": "onnxruntime-cpu",
         "threads": 1,
@@ -120,7 +129,6 @@ def _head(*, energy: bool) -> dict[str, Any]:
         },
         "warnings": ["Two points run in OpenVINO with our kernels, not in the runtime asked for: only there they are fast."],
         "settings": {
-            "out": "runs/explore-resnet20",
             "sampler": "nsga2",
             "latencies": ["0.9x", "0.8x", "0.7x", "0.6x", "0.5x"],
             "epochs": 3,

@@ -169,7 +169,9 @@ def test_without_scripts_the_page_is_whole(browser, page):
     bare.write_text(re.sub(r"<script>.*?</script>", "", page.read_text(encoding="utf-8"), flags=re.DOTALL), encoding="utf-8")
     script = """
     const visible = (selector) => one(selector).getClientRects().length > 0;
-    seen.shown = ['.choice:not([hidden]) h1', '.choice:not([hidden]) code', '.wide-only .front-chart .mark', '.points tbody tr', '.brought', '.time-bar'].map(visible);
+    const parts = ['h1', 'code'].map((part) => '.choice:not([hidden]) ' + part);
+    parts.push('.wide-only .front-chart .mark', '.points tbody tr', '.brought', '.time-bar');
+    seen.shown = parts.map(visible);
     seen.hidden = [visible('.target-form'), all('button').length];
     """
     assert exercised(browser, bare, _TOOLS + script) == {"shown": [True] * 6, "hidden": [False, 0]}

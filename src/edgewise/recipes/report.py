@@ -8,12 +8,14 @@ from typing import Any
 from edgewise._core.errors import RunError
 from edgewise._core.files import write_text
 from edgewise.recipes.requests import ReportRequest
-from edgewise.recipes.runs import REPORT_FILE, load_run
+from edgewise.recipes.runs import REPORT_FILE, RESULT_FILE, load_run
 from edgewise.report import from_json, render_comparison, render_run
 from edgewise.report.crossbar import as_run, is_crossbar, render_crossbar
 from edgewise.report.explore import render_explore
 from edgewise.report.search import render_search
 from edgewise.report.sparsify import render_sparsify
+
+_STUDY_FILE = "study.json"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,7 +41,7 @@ def run_report(request: ReportRequest) -> ReportResult:
     """Describes one run, or several beside each other.
 
     Args:
-        request: Run folders, or files that ``--json`` wrote, and where the page goes.
+        request: Run folders, study folders, or files that ``--json`` wrote, and where the page goes.
 
     Returns:
         The file written.
@@ -71,8 +73,17 @@ def _beside(run: Path) -> Path:
     return run / REPORT_FILE if run.is_dir() else run.with_suffix(".html")
 
 
+def _read_study(folder: Path) -> dict[str, Any]:
+    """The result over all runs of a study of ``explore``, with its folder, by which commands name the runs."""
+    if not (folder / RESULT_FILE).is_file():
+        raise RunError(f"the study in {folder} has no result yet; go on with it: edgewise explore ... --out {folder} --resume")
+    return {**_read(folder / RESULT_FILE)[0], "run": str(folder)}
+
+
 def _read(path: Path) -> tuple[dict[str, Any], str]:
     """What a run wrote, and its name."""
+    if (path / _STUDY_FILE).is_file():
+        return _read_study(path), path.name
     if path.suffix != ".json":
         return load_run(path).result, path.name
     try:

@@ -8,7 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from edgewise.report import explore_words, render, words
-from edgewise.report.charts.front import METHODS, Mark, front_chart, method_style, shape
+from edgewise.report.charts.front import KINDS, METHODS, Mark, front_chart, method_style, shape
 from edgewise.report.charts.svg import element
 from edgewise.report.data import RunReport
 from edgewise.report.decision import Tile, setting_words
@@ -80,7 +80,7 @@ def render_explore(value: Mapping[str, Any]) -> str:
     """The page for what ``explore`` wrote.
 
     Args:
-        value: The content of the study's ``result.json``.
+        value: The content of the study's ``result.json``; with the study's folder as ``run``, commands name it.
 
     Returns:
         A whole HTML page that asks nothing of the network; without scripts it shows the recommended point, the chart and the table.
@@ -102,7 +102,7 @@ def render_explore(value: Mapping[str, Any]) -> str:
         panels=[panel(study, trial) for trial in _with_panels(study)],
         charts=charts(study, chosen="" if first is None else first.key),
         methods=[(method, *method_style(method), _tried(study, method)) for method in _methods(study)],
-        kinds=[kind for kind in ("measured", "simulated", "predicted", "quoted") if any(trial.kind == kind for trial in study.trials)],
+        kinds=[kind for kind in KINDS if any(trial.shown_kind == kind for trial in study.trials)],
         stopped=any(trial.state == "stopped" for trial in study.trials),
         rows=[_row(study, trial) for trial in _by_rank(study)],
         energy=any(trial.energy_j is not None for trial in study.trials),
@@ -208,9 +208,9 @@ def _mark(study: Study, trial: Trial) -> Mark | None:
         latency_ms=drawn * 1e3,
         accuracy=trial.accuracy_validation,
         method=trial.method,
-        kind=trial.kind,
+        kind=trial.shown_kind,
         front=trial.key in study.front,
-        stopped=trial.state != "complete",
+        stopped=trial.state != "complete" and trial.key not in study.front,
         words=explore_words.tooltip(study, trial),
     )
 

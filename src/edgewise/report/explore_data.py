@@ -59,14 +59,15 @@ class Trial:
         origin: Who proposed it: ``solver``, ``sampler`` or ``given``.
         state: Trained in full, stopped early, or failed.
         why: Why it was stopped or failed, in words.
-        rung: The last rung of training that it reached.
+        rung: The last rung of training that it finished; -1 for none.
         epochs: Epochs trained.
         accuracy: Share of the test part classified correctly; of networks on the front only.
         accuracy_validation: The same of the validation part.
         latency_s: Median latency in seconds.
         min_s: Fastest repeat in seconds.
         ratio: Fastest repeat over that of the given network, from one interleaved run.
-        kind: How the latency came about.
+        kind: How the latency came about; none where it was neither measured nor simulated.
+        noisy: Its timings scatter.
         runtime: The runtime that ran it.
         predicted_s: Latency predicted before it was tried.
         macs: Multiply-accumulates of the network run densely.
@@ -76,6 +77,7 @@ class Trial:
         channel_ratios: Share of channels pruned for each input, by block.
         spatial_ratios: Share of positions pruned, by block.
         widths: Width of each tie that was changed.
+        architecture: Operation of every block, of a searched network.
         run: Its run folder, relative to the study's; none where it has none.
         host: Where it was trained.
         seconds: How long it took.
@@ -87,14 +89,15 @@ class Trial:
     state: State
     origin: str = ""
     why: str = ""
-    rung: Count | None = None
+    rung: int | None = None
     epochs: Finite | None = None
     accuracy: Share | None = None
     accuracy_validation: Share | None = None
     latency_s: Seconds | None = None
     min_s: Seconds | None = None
     ratio: Ratio | None = None
-    kind: Kind = "measured"
+    kind: Kind | None = None
+    noisy: bool = False
     runtime: str = ""
     predicted_s: Seconds | None = None
     macs: Count | None = None
@@ -104,9 +107,20 @@ class Trial:
     channel_ratios: tuple[Share, ...] = ()
     spatial_ratios: tuple[Share, ...] = ()
     widths: Mapping[str, Count] = field(default_factory=dict)
+    architecture: tuple[str, ...] = ()
     run: str = ""
     host: str = ""
     seconds: Seconds | None = None
+
+    @property
+    def shown_kind(self) -> str:
+        """How the latency that is shown came about; empty where there is none.
+
+        Example:
+            >>> Trial(key="a", number=1, method="widths", state="failed", predicted_s=2e-3).shown_kind
+            'predicted'
+        """
+        return self.kind or ("predicted" if self.predicted_s is not None else "")
 
     def meets(self, target: LatencyTarget) -> bool:
         """Whether it is fast enough: a share is judged by the fastest repeats, a time by the median.
@@ -160,6 +174,7 @@ class Study:
     """Everything a report on ``explore`` shows.
 
     Attributes:
+        run: The study's folder, as commands name it; empty where they are typed in it.
         model: The network, as the user named it.
         device: Where latency counts.
         threads: Threads of the runtime.
@@ -185,6 +200,7 @@ class Study:
         provenance: Pairs of what and value.
     """
 
+    run: str = ""
     model: str = ""
     device: str = ""
     threads: Count | None = None
@@ -263,8 +279,8 @@ def study_from_json(value: Any) -> Study:  # noqa: ANN401 - any JSON value
         RunError: A part is not what its name promises; the message names it.
 
     Example:
-        >>> study_from_json({"trials": [{"key": "a", "number": 1, "method": "widths", "state": "failed"}]}).trials[0].kind
-        'measured'
+        >>> study_from_json({"trials": [{"key": "a", "number": 1, "method": "widths", "state": "failed"}]}).trials[0].state
+        'failed'
     """
     if not isinstance(value, Mapping):
         raise RunError(f"a study's result must be a JSON object, got {type(value).__name__}; run the command again")

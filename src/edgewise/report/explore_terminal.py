@@ -55,7 +55,7 @@ def _decision(study: Study, first: Trial | None) -> list[RenderableType]:
     why = study.recommended.why if study.recommended is not None else ""
     reason = [Text(_sentence(why) + ".", style="dim")] if why else []
     lines = (Text.assemble((f"{command.purpose}: ", "dim"), command.text) for command in explore_words.commands(study, first)[:_NEXT])
-    return [head + Text(f", {first.kind}"), *reason, *lines]
+    return [head + Text(f", {first.shown_kind}"), *reason, *lines]
 
 
 def _front(study: Study, first: Trial | None) -> Table:
@@ -67,7 +67,7 @@ def _front(study: Study, first: Trial | None) -> Table:
     for trial in study.on_front[:MAX_ROWS]:
         figures = [
             ms(explore_words.latency_s(trial)),
-            trial.kind,
+            trial.shown_kind,
             percent(trial.accuracy_validation),
             percent(trial.accuracy),
             count(trial.macs_executed if trial.macs_executed is not None else trial.macs),

@@ -10,7 +10,7 @@ from edgewise.report.words import count, duration, ms, percent, points, printabl
 
 _CHIPS = ("isaac", "puma", "prime", "chip:")
 _BENCHED = ("onnxruntime-cpu", "openvino-cpu", "torch-cpu", "torch-compile-cpu", "cuda", "exec:")
-_ORIGINS = {"solver": "planned with the solver", "sampler": "proposed by the sampler", "given": "given in a list"}
+_ORIGINS = {"solver": "planned with the solver", "sampler": "proposed by the sampler", "given": "asked for"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,7 +71,7 @@ def standing(study: Study, trial: Trial) -> str:
         'failed: out of memory'
     """
     if trial.key in study.front:
-        return "on the front"
+        return "on the front" + (f"; {trial.state}: {trial.why}" if trial.state != "complete" and trial.why else "")
     if trial.state == "complete":
         return "complete"
     return f"{trial.state}: {trial.why}" if trial.why else trial.state
@@ -85,6 +85,8 @@ def done(trial: Trial) -> str:
         'channels pruned for each input by up to 40 %; trained for 3 epochs'
     """
     parts = [f"widths of {len(trial.widths)} ties changed"] if trial.widths else []
+    if trial.architecture:
+        parts.append(f"{len(trial.architecture)} blocks searched")
     for name, ratios in (("channels", trial.channel_ratios), ("positions", trial.spatial_ratios)):
         if any(ratios):
             parts.append(f"{name} pruned for each input by up to {percent(max(ratios), digits=0)}")
@@ -98,7 +100,7 @@ def done(trial: Trial) -> str:
 def tooltip(study: Study, trial: Trial) -> str:
     """Three lines about a point: what it is, its figures, where it stands."""
     share = "" if trial.ratio is None else f" ({trial.ratio:.2f}x)"
-    figures = f"{ms(latency_s(trial))}{share} {trial.kind}, {percent(trial.accuracy_validation)} validation accuracy"
+    figures = f"{ms(latency_s(trial))}{share} {trial.shown_kind}, {percent(trial.accuracy_validation)} validation accuracy"
     return f"Point {trial.number}: {trial.method}\n{figures}\n{standing(study, trial)}"
 
 
@@ -110,11 +112,11 @@ def tiles(study: Study, trial: Trial) -> tuple[Tile, ...]:
     rows = ((fastest, trial.min_s), (predicted, trial.predicted_s))
     found = [
         Tile(
-            name="Latency, median" if trial.kind == "measured" else "Latency",
+            name="Latency, median" if trial.shown_kind == "measured" else "Latency",
             before=ms(given.latency_s),
             after=ms(latency_s(trial)),
             change="" if trial.ratio is None else f"{trial.ratio:.2f}x",
-            kind=trial.kind + (f", {trial.runtime}" if trial.runtime else ""),
+            kind=", ".join(part for part in (trial.shown_kind, trial.runtime, "noisy" if trial.noisy else "") if part),
             rows=tuple(row for row, value in rows if value is not None),
         ),
         _accuracy(study, trial),
@@ -124,7 +126,7 @@ def tiles(study: Study, trial: Trial) -> tuple[Tile, ...]:
     if trial.energy_j is not None:
         energy = (joules(given.energy_j), joules(trial.energy_j))
         change = ratio(trial.energy_j, given.energy_j)
-        found.append(Tile(name="Energy", before=energy[0], after=energy[1], change=change, kind=trial.kind))
+        found.append(Tile(name="Energy", before=energy[0], after=energy[1], change=change, kind=trial.shown_kind))
     return tuple(found)
 
 
@@ -145,7 +147,7 @@ def commands(study: Study, trial: Trial) -> tuple[Command, ...]:
     """What to type to measure, export, load and describe a point; none where it has no run folder."""
     if not trial.run:
         return ()
-    folder = "/".join(part for part in (dict(study.settings).get("out", "").rstrip("/"), trial.run) if part)
+    folder = "/".join(part for part in (study.run.rstrip("/"), trial.run) if part)
     quoted = shlex.quote(printable(folder))
     form = "openvino" if "openvino" in (trial.runtime or study.device) else "onnx"
     return (
@@ -185,15 +187,23 @@ def lost_share(study: Study, contribution: Contribution) -> float | None:
 
 def time_parts(study: Study) -> tuple[Part, ...]:
     """Where the wall clock went: training, measuring, planning, and the rest; none where it is unknown."""
-    known = (("training", study.training_s, "after"), ("measuring", study.measuring_s, "grown"), ("planning", study.planning_s, "plan"))
     if not study.seconds or study.training_s is None:
         return ()
-    parts = [(name, seconds, class_) for name, seconds, class_ in known if seconds is not None]
+    known = (("measuring", study.measuring_s, "grown"), ("planning", study.planning_s, "plan"))
+    parts = [("training", _training_wall_s(study), "after"), *((name, seconds, class_) for name, seconds, class_ in known if seconds)]
     rest = study.seconds - sum(seconds for _, seconds, _ in parts)
     if rest > 0:
         parts.append(("everything else", rest, "before"))
     whole = max(study.seconds, sum(seconds for _, seconds, _ in parts))
     return tuple(Part(name=name, figure=duration(seconds), share=seconds / whole, class_=class_) for name, seconds, class_ in parts)
+
+
+def _training_wall_s(study: Study) -> float:
+    """Wall clock of training: less than its sum where several networks were trained at once."""
+    training_s, seconds = study.training_s or 0.0, study.seconds or 0.0
+    if study.engine_share is None:
+        return min(training_s, seconds)
+    return min(training_s, max(seconds * (1 - study.engine_share) - (study.measuring_s or 0.0), 0.0))
 
 
 def counted(study: Study) -> str:
