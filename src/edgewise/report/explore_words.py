@@ -100,7 +100,7 @@ def done(trial: Trial) -> str:
 def tooltip(study: Study, trial: Trial) -> str:
     """Three lines about a point: what it is, its figures, where it stands."""
     share = "" if trial.ratio is None else f" ({trial.ratio:.2f}x)"
-    figures = f"{ms(latency_s(trial))}{share} {trial.shown_kind}, {percent(trial.accuracy_validation)} validation accuracy"
+    figures = f"{ms(latency_s(trial))}{share} {trial.shown_kind}, {percent(trial.accuracy_validation)} validation"
     return f"Point {trial.number}: {trial.method}\n{figures}\n{standing(study, trial)}"
 
 
