@@ -16,9 +16,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 from torch import nn
 
-import edgewise
 from edgewise._core.errors import EdgewiseError, PlanError, RunError, UsageError, WeightsError
 from edgewise._core.files import sha256_of, storage_error, write_json
+from edgewise._core.version import VERSION
 from edgewise.dynamic.network import GatedNetwork
 from edgewise.ir import ArchPlan, WidthPlan
 from edgewise.ir.gates import GatePlan
@@ -245,8 +245,7 @@ def _read_spec(folder: Path) -> _SpecFile:
     value = _read_json(folder / SPEC_FILE, folder)
     found = value.get("format")
     if found != FORMAT:
-        version = edgewise.__version__
-        raise RunError(f"{folder} is a run of format {found!r}, edgewise {version} reads format {FORMAT}; use the version that wrote it")
+        raise RunError(f"{folder} is a run of format {found!r}, edgewise {VERSION} reads format {FORMAT}; use the version that wrote it")
     try:
         return _SpecFile.model_validate(value)
     except ValidationError as error:
@@ -320,7 +319,7 @@ def _misfit(folder: Path, source: ModelSource, versions: Mapping[str, str], erro
 
 def _versions(source: ModelSource) -> dict[str, str]:
     libraries = ["torch", *([source.kind] if source.kind in {"timm", "torchvision"} else [])]
-    found = {"edgewise": edgewise.__version__}
+    found = {"edgewise": VERSION}
     for library in libraries:
         try:
             found[library] = importlib.metadata.version(library)
