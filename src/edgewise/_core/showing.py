@@ -114,5 +114,15 @@ class Card:
         return f'<div class="edgewise">{"".join(parts)}</div>'
 
 
+def counted(count: int, noun: str) -> str:
+    """A number of things in words.
+
+    Example:
+        >>> counted(1, "gate"), counted(2, "gate")
+        ('1 gate', '2 gates')
+    """
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def _cell(cell: object) -> str:
     return "—" if cell is None else str(cell)

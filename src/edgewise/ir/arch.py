@@ -82,7 +82,11 @@ class ArchPlan:
 
     def _card(self) -> Card:
         rows = tuple(
-            (one.block, "skip" if one.skip else f"{one.kernel}x{one.kernel}", *((None, None) if one.skip else (one.expansion, one.se or None)))
+            (
+                one.block,
+                "skip" if one.skip else f"{one.kernel}x{one.kernel}",
+                *((None, None) if one.skip else (one.expansion, one.se or None)),
+            )
             for one in self.blocks
         )
         left = sum(not one.skip for one in self.blocks)

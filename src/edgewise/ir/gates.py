@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from edgewise._core.errors import PlanError
-from edgewise._core.showing import Card, Table
+from edgewise._core.showing import Card, Table, counted
 
 
 def kept_count(count: int, ratio: float) -> int:
@@ -96,7 +96,7 @@ class GatePlan:
         >>> plan.scaled(0.5).gates[0].kept_channels, GatePlan.from_json(plan.to_json()) == plan
         (48, True)
         >>> plan
-        GatePlan: 1 gates in 1 blocks
+        GatePlan: 1 gate in 1 block
         block  maps  gates  channels pruned  positions pruned
             0  8x8       1              50%                0%
     """
@@ -131,7 +131,9 @@ class GatePlan:
         header = ("block", "maps", "gates", "channels pruned", "positions pruned")
         notes = (f"budgets: {', '.join(f'{budget.share:.0%}' for budget in self.budgets)} of these ratios",) if self.budgets else ()
         table = Table(header=header, rows=tuple(rows), numeric=(0, 2, 3, 4))
-        return Card(title=f"GatePlan: {len(self.gates)} gates in {self.n_blocks} blocks", tables=(table,), notes=notes)
+        return Card(
+            title=f"GatePlan: {counted(len(self.gates), 'gate')} in {counted(self.n_blocks, 'block')}", tables=(table,), notes=notes
+        )
 
     @property
     def channel_ratios(self) -> tuple[float, ...]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgewise._core.errors import PlanError
-from edgewise._core.showing import Card, Table
+from edgewise._core.showing import Card, Table, counted
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,7 +66,7 @@ class WidthPlan:
 
     def _card(self) -> Card:
         rows = tuple((tie.tie, tie.width, len(tie.keep), tie.grow or None) for tie in self.ties)
-        title = f"WidthPlan: {len(rows)} tie{'' if len(rows) == 1 else 's'} changed" if rows else "WidthPlan: nothing changes"
+        title = f"WidthPlan: {counted(len(rows), 'tie')} changed" if rows else "WidthPlan: nothing changes"
         return Card(title=title, tables=(Table(header=("tie", "width", "kept", "added"), rows=rows, numeric=(1, 2, 3)),) if rows else ())
 
     @property

@@ -16,6 +16,7 @@ from edgewise.measure.sampling import Sample
 from edgewise.recipes.records import LoadedModel
 from edgewise.recipes.requests import ExportRequest
 from edgewise.recipes.runs import load_request
+from edgewise.recipes.showing import export_card
 from edgewise.recipes.timing import TimingJob, runtime_settings, time_together
 
 _SUFFIXES = {"onnx": ".onnx", "openvino": ".xml"}
@@ -46,6 +47,13 @@ class ExportResult:
     device: str
     sample: Sample
 
+    def __repr__(self) -> str:
+        """The result as people read it."""
+        return export_card(self.to_json()).text()
+
+    def _repr_html_(self) -> str:
+        return export_card(self.to_json()).html()
+
     def to_json(self) -> dict[str, Any]:
         """The result as JSON values."""
         return {
@@ -67,11 +75,12 @@ class ExportResult:
         }
 
 
-def run_export(request: ExportRequest, *, progress: Progress | None = None) -> ExportResult:
+def run_export(request: ExportRequest, *, loaded: LoadedModel | None = None, progress: Progress | None = None) -> ExportResult:
     """Writes the file, compares its outputs with the network's, and times the file itself.
 
     Args:
         request: The model, the format and the file; of its device, threads, batch and precision count.
+        loaded: The model where it is in memory already; the request's own is then not read.
         progress: Is told how far it is.
 
     Raises:
@@ -82,7 +91,7 @@ def run_export(request: ExportRequest, *, progress: Progress | None = None) -> E
     watcher = progress or SilentProgress()
     runtime = open_runtime(runtime_settings(replace(request.device, device=_RUNTIMES[request.format])))
     path = _checked_path(request)
-    loaded = load_request(request.model, gates=True)
+    loaded = load_request(request.model, loaded=loaded, gates=True)
     path = path or Path(_file_name(loaded, _SUFFIXES[request.format]))
     watcher.start(f"writing {path}", 0)
     _write(loaded, path, request)

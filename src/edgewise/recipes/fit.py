@@ -17,10 +17,12 @@ from edgewise.recipes.records import LoadedModel
 from edgewise.recipes.report import run_report
 from edgewise.recipes.requests import FitRequest, ProfileRequest, ReportRequest
 from edgewise.recipes.runs import REPORT_FILE, append_log, is_finished, load_request, load_run, prepare_folder, write_run
+from edgewise.recipes.showing import fit_card
 from edgewise.recipes.simulated.opening import is_simulated
 from edgewise.recipes.training import Course, DataCourse, NoCourse, Trained, open_training
 from edgewise.recipes.unfinished import Kept, check_same, forget, keep, kept, settings_of
 from edgewise.recipes.why import WhyRow, explain
+from edgewise.train.batches import JudgedData
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,17 +70,34 @@ class FitResult:
     value: Mapping[str, Any]
     folder: Path | None = None
 
+    def __repr__(self) -> str:
+        """The result as people read it."""
+        return fit_card(self.to_json()).text()
+
+    def _repr_html_(self) -> str:
+        return fit_card(self.to_json(), pictures=True).html()
+
     def to_json(self) -> dict[str, Any]:
         """All figures as JSON values, and where the run and its report lie."""
         places = {} if self.folder is None else {"run": str(self.folder), "report": str(self.folder / REPORT_FILE)}
         return {**self.value, **places}
 
 
-def run_fit(request: FitRequest, *, progress: Progress | None = None) -> FitResult:
+def run_fit(
+    request: FitRequest,
+    *,
+    loaded: LoadedModel | None = None,
+    data: JudgedData | None = None,
+    course: Course | None = None,
+    progress: Progress | None = None,
+) -> FitResult:
     """Fits a network to a latency.
 
     Args:
         request: What to fit, and to what.
+        loaded: The model where it is in memory already; the request's own is then not read.
+        data: The data where it is in memory already; of the request's, epochs and seed count.
+        course: How the result is trained and judged, where that is a caller's own way; data is then not read.
         progress: Is told how far it is.
 
     Raises:
@@ -89,11 +108,13 @@ def run_fit(request: FitRequest, *, progress: Progress | None = None) -> FitResu
     if request.out is not None:
         prepare_folder(request.out, resume=request.resume)
     try:
-        loaded = load_request(request.model)
+        network = load_request(request.model, loaded=loaded)
         if request.resume and request.out is not None and is_finished(request.out):
-            return _finished(request, loaded, request.out, progress=watcher)
-        data = open_training(request.data, loaded, progress=watcher)
-        return fit_network(request, loaded, NoCourse() if data is None else DataCourse(request, data), progress=watcher)
+            return _finished(request, network, request.out, progress=watcher)
+        if course is None:
+            opened = open_training(request.data, network, given=data, progress=watcher)
+            course = NoCourse() if opened is None else DataCourse(request, opened)
+        return fit_network(request, network, course, progress=watcher)
     except EdgewiseError:
         _leave_no_trace(request.out)
         raise

@@ -67,17 +67,19 @@ class _SpecFile(BaseModel):
     files: dict[str, str]
 
 
-def load_request(request: ModelRequest, *, gates: bool = False) -> LoadedModel:
+def load_request(request: ModelRequest, *, loaded: LoadedModel | None = None, gates: bool = False) -> LoadedModel:
     """The model that a command was asked to work on; see :func:`load_model`.
 
     Args:
         request: The model.
+        loaded: The model itself where a Python caller has it in memory; the request is then not read.
         gates: Whether the command can work on a network that prunes its maps while it runs.
 
     Raises:
         UsageError: It is such a network, and the command cannot.
     """
-    loaded = load_model(request.model, weights=request.weights, pretrained=request.pretrained, shape=request.input)
+    if loaded is None:
+        loaded = load_model(request.model, weights=request.weights, pretrained=request.pretrained, shape=request.input)
     if loaded.gates is not None and not gates:
         raise UsageError(
             f"{loaded.name} is pruned for each input while it runs, which this command does not take; "
