@@ -51,6 +51,23 @@ class CrossbarResult:
     cost: ChipCost | None = None
     dense: ChipCost | None = None
 
+    @property
+    def latency_s(self) -> float | None:
+        """Simulated seconds of an image; none where the chip's times are unpublished."""
+        found: float | None = self.value["latency_s"]
+        return found
+
+    @property
+    def energy_j(self) -> float | None:
+        """Simulated joules of an image; none where the chip's energies are unpublished."""
+        found: float | None = self.value["energy_j"]
+        return found
+
+    @property
+    def accuracy(self) -> float | None:
+        """Mean accuracy of the chips drawn, at the last noise; none without data."""
+        return None if self.value["accuracy"] is None else float(self.value["accuracy"]["mean"])
+
     def __repr__(self) -> str:
         """The result as people read it."""
         return crossbar_card(self.to_json()).text()

@@ -14,7 +14,7 @@ from edgewise.measure.database import LatencyDatabase
 from edgewise.measure.runtimes import open_runtime
 from edgewise.measure.sampling import Sample
 from edgewise.recipes.records import LoadedModel
-from edgewise.recipes.requests import ExportRequest
+from edgewise.recipes.requests import ExportRequest, ModelRequest
 from edgewise.recipes.runs import load_request
 from edgewise.recipes.showing import export_card
 from edgewise.recipes.timing import TimingJob, runtime_settings, time_together
@@ -109,6 +109,21 @@ def run_export(request: ExportRequest, *, loaded: LoadedModel | None = None, pro
         device=runtime.settings.device,
         sample=sample,
     )
+
+
+def write_and_check(loaded: LoadedModel, file: Path) -> Parity:
+    """Writes a network as the kind of file that its suffix says, and checks that it computes the same.
+
+    Raises:
+        UsageError: The suffix is neither ``.onnx`` nor ``.xml``.
+        ExportError: The network cannot be written so, or the file computes something else.
+    """
+    formats = {suffix: name for name, suffix in _SUFFIXES.items()}
+    if file.suffix.lower() not in formats:
+        raise UsageError(f"`file` must end with {' or '.join(formats)}, got {file}")
+    request = ExportRequest(model=ModelRequest(model=loaded.name), format=formats[file.suffix.lower()], out=file)
+    _write(loaded, file, request)
+    return _parity(loaded, file, request)
 
 
 def _checked_path(request: ExportRequest) -> Path | None:

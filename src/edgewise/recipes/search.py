@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from edgewise._core.errors import EdgewiseError
 from edgewise._core.files import write_text
@@ -60,6 +61,26 @@ class SearchResult:
     plan: ArchPlan
     value: Mapping[str, Any]
     folder: Path | None = None
+
+    @property
+    def module(self) -> nn.Module:
+        """The network found: a plain module, in evaluation mode."""
+        return self.model.model
+
+    @property
+    def met(self) -> bool:
+        """Whether the target was hit."""
+        return bool(self.value["met"])
+
+    @property
+    def latency_s(self) -> float:
+        """Its latency in seconds: the minimum measured, else as simulated or by the table."""
+        return float(self.value["result"]["min_s"])
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the test part that is right."""
+        return float(self.value["accuracy"])
 
     def __repr__(self) -> str:
         """The result as people read it."""

@@ -47,6 +47,28 @@ class SparsifyResult:
     value: Mapping[str, Any]
     folder: Path | None = None
 
+    @property
+    def module(self) -> GatedNetwork:
+        """The network with its gates: a module that prunes for each input, in evaluation mode."""
+        assert isinstance(self.model.model, GatedNetwork)
+        return self.model.model
+
+    @property
+    def plan(self) -> GatePlan:
+        """Its gates and their ratios."""
+        return self.module.full_plan
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of the test part that is right; none without one."""
+        found: float | None = self.value["result"]["accuracy"]
+        return found
+
+    @property
+    def speedup(self) -> float | None:
+        """How many times as fast as the fastest dense runtime, as measured; none where nothing was timed."""
+        return None if self.value["latency"] is None else float(self.value["latency"]["speedup"])
+
     def __repr__(self) -> str:
         """The result as people read it."""
         return sparsify_card(self.to_json()).text()
@@ -150,7 +172,7 @@ def _at_budgets(network: GatedNetwork) -> list[GatedNetwork]:
 def _finish(request: SparsifyRequest, found: Found, *, settings: Mapping[str, Any], seconds: float, progress: Progress) -> SparsifyResult:
     loaded, judged = found.loaded, found.judged
     record = loaded.record.followed_by(judged.model.full_plan, trained=loaded.trained or judged.fine_tuned)
-    model = LoadedModel(model=judged.model, record=record, name=str(request.out or loaded.name), example=loaded.example)
+    model = LoadedModel(model=judged.model, record=record, name=str(request.out or f"{loaded.name}, pruned"), example=loaded.example)
     value = result_value(request, found, settings=settings, seconds=seconds, progress=progress)
     if request.out is not None:
         write_run(request.out, judged.model, record=record, result=value)
