@@ -18,7 +18,7 @@
       const page = this.frame.document;
       page.open();
       page.write(`<script>
-        postMessage = parent.postMessage.bind(parent);
+        postMessage = (data) => parent.postMessage(data, "*");
         importScripts = (...urls) => urls.reduce((before, url) => before.then(() => new Promise((done, failed) => {
           const script = document.createElement("script");
           script.src = url; script.onload = done; script.onerror = failed;

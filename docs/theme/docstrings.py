@@ -1,8 +1,6 @@
-"""Docstrings as pages show them: roles of Sphinx become code, and every example is highlighted."""
+"""Docstrings as pages show them: roles of Sphinx become links where there is a page, and every example is highlighted."""
 
 import re
-from typing import Any
-
 from griffe import Extension, Object
 
 _ROLE = re.compile(r":(?:func|class|meth|mod|data|attr|exc):`~?(?:[^`<]*<)?([^`>]+)>?`")
@@ -12,8 +10,13 @@ _EXAMPLE = re.compile(r"^Example:$", re.MULTILINE)
 class Docstrings(Extension):
     """Rewrites docstrings before they are parsed."""
 
-    def on_object(self, *, obj: Object, **_: Any) -> None:
+    def on_object(self, *, obj: Object, **_: object) -> None:
         """Changes the text of one docstring."""
         if obj.docstring is not None:
-            text = _ROLE.sub(lambda found: f"``{found.group(1)}``", obj.docstring.value)
+            text = _ROLE.sub(_link, obj.docstring.value)
             obj.docstring.value = _EXAMPLE.sub("Examples:", text)
+
+
+def _link(found: re.Match[str]) -> str:
+    name = found.group(1)
+    return f'<autoref identifier="{name}" optional><code>{name.removeprefix("edgewise.")}</code></autoref>'

@@ -11,6 +11,9 @@ Results are frozen, have ``to_json()``, and show themselves as tables in a noteb
 heavy is imported by the function that needs it.
 """
 
+import sys
+from types import ModuleType
+
 from edgewise._core.errors import EdgewiseError
 from edgewise._core.version import VERSION
 from edgewise.api import (
@@ -54,3 +57,15 @@ __all__ = [
     "sparsify",
     "tables",
 ]
+
+
+class _Package(ModuleType):
+    """A package whose functions stay: importing the subpackage ``report`` must not hide the function ``report``."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Leaves out what the import system adds where a function of that name stands."""
+        if not (name in __all__ and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
