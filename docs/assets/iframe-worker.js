@@ -28,12 +28,16 @@
       page.close();
       frame.addEventListener("load", () => {
         this.loaded = true;
-        this.waiting.splice(0).forEach((data) => this.frame.postMessage(data, "*"));
+        this.waiting.splice(0).forEach((data) => this.deliver(data));
       });
     }
     postMessage(data) {
-      if (this.loaded) this.frame.postMessage(data, "*");
+      if (this.loaded) this.deliver(data);
       else this.waiting.push(data);
+    }
+    deliver(data) {
+      // The frame's own postMessage leads here, as a worker's does.
+      this.frame.dispatchEvent(new this.frame.MessageEvent("message", { data }));
     }
     terminate() {}
   };

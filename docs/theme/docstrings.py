@@ -1,6 +1,7 @@
 """Docstrings as pages show them: roles of Sphinx become links where there is a page, and every example is highlighted."""
 
 import re
+
 from griffe import Extension, Object
 
 _ROLE = re.compile(r":(?:func|class|meth|mod|data|attr|exc):`~?(?:[^`<]*<)?([^`>]+)>?`")

@@ -120,7 +120,7 @@ class TestErrors:
             edgewise.profile("resnet20", width_floor=3.0)
         with pytest.raises(UsageError, match=r"^`latency` needs one of the units"):
             edgewise.fit("resnet20", latency="0.7")
-        with pytest.raises(UnknownNameError, match="did you mean resnet20"):
+        with pytest.raises(UnknownNameError, match="did you mean resnet32 or resnet20"):
             edgewise.inspect("resnet21")
         with pytest.raises(RunError, match="no run folder"):
             edgewise.report("runs/missing")

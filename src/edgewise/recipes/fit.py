@@ -23,7 +23,7 @@ from edgewise.recipes.report import run_report
 from edgewise.recipes.requests import FitRequest, ProfileRequest, ReportRequest
 from edgewise.recipes.runs import REPORT_FILE, append_log, is_finished, load_request, load_run, prepare_folder, write_run
 from edgewise.recipes.saving import save_fitted
-from edgewise.recipes.showing import fit_card
+from edgewise.recipes.showing import fit_card, ratio_of
 from edgewise.recipes.simulated.opening import is_simulated
 from edgewise.recipes.training import Course, DataCourse, NoCourse, Trained, open_training
 from edgewise.recipes.unfinished import Kept, check_same, forget, keep, kept, settings_of
@@ -89,8 +89,8 @@ class FitResult:
 
     @property
     def speed_ratio(self) -> float:
-        """Latency over that of the original: minima of one interleaved run."""
-        return float(self.value["result"]["min_s"] / self.value["baseline"]["min_s"])
+        """Latency over that of the original: minima of one interleaved run, or as simulated."""
+        return ratio_of(self.value)
 
     @property
     def latency_s(self) -> float:
