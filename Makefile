@@ -1,7 +1,8 @@
 # make demo   the main job on embedded data, about two minutes on two cores
 # make test   every check: style, types, import direction, examples, documentation, tests
+# make docs   the documentation site, into site/
 #
-# Both prepare .venv in this folder first. Needs Python 3.11 or newer, make, and a C++ compiler.
+# All prepare .venv in this folder first. Needs Python 3.11 or newer, make, and a C++ compiler.
 
 # An activated environment, or variables that steer Python, must not leak into .venv.
 unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP VIRTUAL_ENV CONDA_PREFIX PIP_TARGET PIP_PREFIX PIP_USER PIP_REQUIRE_VIRTUALENV
@@ -11,7 +12,7 @@ PYTHONS = $(PYTHON) python3 python3.11 python3.12 python3.13 python3.14
 RECENT = import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))
 IN_VENV = .venv/bin/python -m
 
-.PHONY: help venv demo test lint format types imports tests clean
+.PHONY: help venv demo test lint format types imports docs tests clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -41,7 +42,7 @@ endif
 demo: venv
 	@$(IN_VENV) edgewise demo
 
-test: lint types imports tests
+test: lint types imports docs tests
 
 lint: venv
 	$(IN_VENV) ruff check .
@@ -57,8 +58,11 @@ types: venv
 imports: venv
 	.venv/bin/python -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
 
-tests: venv
-	OMP_NUM_THREADS=1 $(IN_VENV) pytest -q
+docs: venv
+	NO_MKDOCS_2_WARNING=1 $(IN_VENV) mkdocs build --quiet
+
+tests: venv docs
+	OMP_NUM_THREADS=1 EDGEWISE_SITE=$(CURDIR)/site $(IN_VENV) pytest -q
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
+	rm -rf site .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage

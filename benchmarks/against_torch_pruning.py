@@ -28,16 +28,16 @@ import torch_pruning
 from result_files import read_result, write_result
 from torch import Tensor, nn
 
+import edgewise
 from edgewise.measure.runtimes import open_runtime
 from edgewise.measure.sampling import Schedule, measure_interleaved
 from edgewise.measure.settings import RuntimeSettings
-from edgewise.recipes.api import DeviceRequest, FineTune, Options, Training, fit_module
 from edgewise.recipes.runs import load_model
 from edgewise.trace import trace
 from edgewise.train.calibrate import recalibrate_batch_norm
 from edgewise.train.data import Dataset, DataSpec, open_data
 from edgewise.train.evaluate import accuracy
-from edgewise.train.loop import fine_tune
+from edgewise.train.loop import FineTune, fine_tune
 
 OURS = "edgewise"
 TARGET = 0.6
@@ -117,15 +117,17 @@ def least_pruned(arena: Arena, prune: Callable[[float], nn.Module]) -> tuple[nn.
 
 def our_network(arena: Arena) -> tuple[nn.Module, dict[str, Any]]:
     """What ``fit`` makes, not fine-tuned yet."""
-    result = fit_module(
+    result = edgewise.fit(
         arena.original,
-        arena.image,
+        inputs=arena.image,
         latency=f"{TARGET}x",
-        device=DeviceRequest(db=arena.db),
-        options=Options(importance="taylor", width_floor=0.1),
-        training=Training(data=arena.data, settings=FineTune(epochs=0)),
+        db=arena.db,
+        importance="taylor",
+        width_floor=0.1,
+        data=arena.data,
+        fine_tune=FineTune(epochs=0),
     )
-    return result.model, {"predicted_over_measured": result.figures["result"]["predicted_s"] / result.figures["result"]["latency_s"]}
+    return result.module, {"predicted_over_measured": result.value["result"]["predicted_s"] / result.value["result"]["latency_s"]}
 
 
 def contenders(arena: Arena, importances: Sequence[str]) -> dict[str, Callable[[], tuple[nn.Module, dict[str, Any]]]]:

@@ -24,12 +24,13 @@ import torch
 from result_files import read_result, write_result
 from torch import Tensor, nn
 
+import edgewise
 from edgewise._core.errors import EdgewiseError
 from edgewise._core.rng import make_rng
 from edgewise.measure.runtimes import open_runtime
 from edgewise.measure.sampling import Schedule, measure_interleaved
 from edgewise.measure.settings import RuntimeSettings
-from edgewise.recipes.api import DeviceRequest, FittedModule, Options, fit_module
+from edgewise.recipes.fit import FitResult
 
 BEYOND_NOISE = 1.03
 _SCHEDULE = Schedule(warmup=5, repeats=60, min_seconds=0.3, max_seconds=1.5)
@@ -139,15 +140,17 @@ def random_case(index: int) -> Case:
     return Case(network=network, image=torch.zeros(1, 3, pixels, pixels), description=description)
 
 
-def fitted(case: Case, *, latency: str, db: Path | None) -> FittedModule:
+def fitted(case: Case, *, latency: str, db: Path | None) -> FitResult:
     """What ``fit`` makes of a case."""
     asked = case.description
-    return fit_module(
+    return edgewise.fit(
         case.network,
-        case.image,
+        inputs=case.image,
         latency=latency,
-        device=DeviceRequest(device=asked["device"], db=db),
-        options=Options(solver=asked["solver"], objective=asked["objective"]),
+        device=asked["device"],
+        db=db,
+        solver=asked["solver"],
+        objective=asked["objective"],
     )
 
 
@@ -180,7 +183,7 @@ def run_case(case: Case, *, db: Path | None) -> dict[str, Any]:
         except EdgewiseError as again:
             return {**row, "refused_again": str(again)}
     figures = result.to_json()
-    ratios = measured_ratio(case, result.model)
+    ratios = measured_ratio(case, result.module)
     predicted_s = figures["result"]["predicted_s"]
     return {
         **row,

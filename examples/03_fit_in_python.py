@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from edgewise.recipes.api import DeviceRequest, Options, Training, fit_module, load_module
+import edgewise
 
 
 class Detector(nn.Module):
@@ -48,16 +48,16 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         # A database of its own: without `db` timings are kept for the next time.
-        device = DeviceRequest(device="onnxruntime-cpu", db=Path(folder) / "latency.sqlite")
+        db = Path(folder) / "latency.sqlite"
         # Without calibration predictions are rougher; what is measured decides all the same.
-        options = Options(calibrate=not smoke, only=("body",) if smoke else ())
-        fitted = fit_module(model, inputs, latency="0.7x", device=device, options=options, training=Training(train=own_loop))
+        only = ("body",) if smoke else ()
+        fitted = edgewise.fit(model, inputs=inputs, latency="0.7x", only=only, train=own_loop, calibrate=not smoke, db=db)
         print(f"{fitted.speed_ratio:.2f}x of the time, target {'met' if fitted.met else 'missed'}")
-        print({name: (fitted.figures["widths_before"][name], width) for name, width in fitted.figures["widths"].items()})
+        print({name: (fitted.value["widths_before"][name], width) for name, width in fitted.value["widths"].items()})
 
         fitted.save(Path(folder) / "fitted")
-        again = load_module(Detector(), inputs, Path(folder) / "fitted")
-        pairs = zip(again(*inputs), fitted.model(*inputs), strict=True)
+        again = edgewise.load(Detector(), inputs=inputs, saved=Path(folder) / "fitted").model
+        pairs = zip(again(*inputs), fitted.module(*inputs), strict=True)
         print("read again, the same outputs:", all(torch.equal(one, other) for one, other in pairs))
 
 

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-import edgewise
 from edgewise._core.units import parse_latency, parse_ratio
+from edgewise._core.version import VERSION
 from edgewise.cli import options as opt
 from edgewise.cli import render
 from edgewise.cli.output import check_destination, show
@@ -37,7 +37,7 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> bool:
     if wanted:
-        typer.echo(f"edgewise {edgewise.__version__}")
+        typer.echo(f"edgewise {VERSION}")
         raise typer.Exit
     return wanted
 

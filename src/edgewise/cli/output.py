@@ -4,16 +4,17 @@ import datetime
 import json
 import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import typer
 
-import edgewise
 from edgewise._core.errors import UsageError
 from edgewise._core.files import write_json
+from edgewise._core.showing import columns as columns
+from edgewise._core.version import VERSION
 
 _LONGEST_LINE = 400
 
@@ -68,34 +69,8 @@ def provenance() -> dict[str, Any]:
 
     host = describe_host()
     return {
-        "edgewise": edgewise.__version__,
+        "edgewise": VERSION,
         "command": shlex.join(["edgewise", *sys.argv[1:]]),
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "host": {**asdict(host), "versions": dict(host.versions)},
     }
-
-
-def columns(header: Sequence[str], rows: Sequence[Sequence[object]], *, numeric: Sequence[int] = ()) -> str:
-    """A table in plain text, as wide as its content.
-
-    Args:
-        header: Name of each column.
-        rows: Cells of each row; none prints as a dash.
-        numeric: Places of the columns to align right.
-
-    Example:
-        >>> print(columns(["layer", "ms"], [["conv1", "1.25"], ["fc", None]], numeric=[1]))
-        layer    ms
-        conv1  1.25
-        fc        —
-    """
-    cells = [[*header], *([("—" if cell is None else str(cell)) for cell in row] for row in rows)]
-    widths = [max(len(row[place]) for row in cells) for place in range(len(header))]
-    lines = [
-        "  ".join(
-            cell.rjust(width) if place in numeric else cell.ljust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in cells
-    ]
-    return "\n".join(line.rstrip() for line in lines)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgewise._core.errors import PlanError
+from edgewise._core.showing import Card, Table
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,6 +58,11 @@ class ArchPlan:
         >>> plan = ArchPlan(blocks=(BlockChoice(block=0, kernel=3, expansion=3), BlockChoice(block=1, kernel=3, expansion=3, skip=True)))
         >>> plan.labels
         ('3x3-3', 'skip')
+        >>> plan
+        ArchPlan: 1 of 2 blocks
+        block  kernel  expansion  SE
+            0  3x3             3   —
+            1  skip            —   —
     """
 
     blocks: tuple[BlockChoice, ...]
@@ -66,6 +72,26 @@ class ArchPlan:
         positions = [choice.block for choice in self.blocks]
         if positions != sorted(set(positions)):
             raise PlanError(f"blocks of an architecture must ascend, each once, got {positions}")
+
+    def __repr__(self) -> str:
+        """The plan as people read it."""
+        return self._card().text()
+
+    def _repr_html_(self) -> str:
+        return self._card().html()
+
+    def _card(self) -> Card:
+        rows = tuple(
+            (
+                one.block,
+                "skip" if one.skip else f"{one.kernel}x{one.kernel}",
+                *((None, None) if one.skip else (one.expansion, one.se or None)),
+            )
+            for one in self.blocks
+        )
+        left = sum(not one.skip for one in self.blocks)
+        table = Table(header=("block", "kernel", "expansion", "SE"), rows=rows, numeric=(0, 2, 3))
+        return Card(title=f"ArchPlan: {left} of {len(rows)} blocks", tables=(table,))
 
     @property
     def labels(self) -> tuple[str, ...]:

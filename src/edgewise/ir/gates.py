@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from edgewise._core.errors import PlanError
+from edgewise._core.showing import Card, Table, counted
 
 
 def kept_count(count: int, ratio: float) -> int:
@@ -94,6 +95,10 @@ class GatePlan:
         >>> plan = GatePlan(gates=(gate,), n_blocks=1)
         >>> plan.scaled(0.5).gates[0].kept_channels, GatePlan.from_json(plan.to_json()) == plan
         (48, True)
+        >>> plan
+        GatePlan: 1 gate in 1 block
+        block  maps  gates  channels pruned  positions pruned
+            0  8x8       1              50%                0%
     """
 
     gates: tuple[Gate, ...]
@@ -109,6 +114,26 @@ class GatePlan:
         shares = [budget.share for budget in self.budgets]
         if shares != sorted(set(shares)):
             raise PlanError(f"budgets must have rising shares, got {shares}")
+
+    def __repr__(self) -> str:
+        """The plan as people read it."""
+        return self._card().text()
+
+    def _repr_html_(self) -> str:
+        return self._card().html()
+
+    def _card(self) -> Card:
+        rows = []
+        for block in range(self.n_blocks):
+            gates = [gate for gate in self.gates if gate.block == block]
+            maps = "x".join(map(str, gates[0].hw)) if gates else None
+            rows.append((block, maps, len(gates), f"{self.channel_ratios[block]:.0%}", f"{self.spatial_ratios[block]:.0%}"))
+        header = ("block", "maps", "gates", "channels pruned", "positions pruned")
+        notes = (f"budgets: {', '.join(f'{budget.share:.0%}' for budget in self.budgets)} of these ratios",) if self.budgets else ()
+        table = Table(header=header, rows=tuple(rows), numeric=(0, 2, 3, 4))
+        return Card(
+            title=f"GatePlan: {counted(len(self.gates), 'gate')} in {counted(self.n_blocks, 'block')}", tables=(table,), notes=notes
+        )
 
     @property
     def channel_ratios(self) -> tuple[float, ...]:

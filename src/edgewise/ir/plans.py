@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgewise._core.errors import PlanError
+from edgewise._core.showing import Card, Table, counted
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,6 +43,10 @@ class WidthPlan:
         >>> plan = WidthPlan(ties=(TiePlan(tie="conv1", keep=(0, 2), grow=1),))
         >>> plan.widths
         {'conv1': 3}
+        >>> plan
+        WidthPlan: 1 tie changed
+        tie    width  kept  added
+        conv1      3     2      1
     """
 
     ties: tuple[TiePlan, ...] = ()
@@ -51,6 +56,18 @@ class WidthPlan:
         names = [tie.tie for tie in self.ties]
         if len(names) != len(set(names)):
             raise PlanError(f"a tie must stand in a plan once, got {sorted(names)}")
+
+    def __repr__(self) -> str:
+        """The plan as people read it."""
+        return self._card().text()
+
+    def _repr_html_(self) -> str:
+        return self._card().html()
+
+    def _card(self) -> Card:
+        rows = tuple((tie.tie, tie.width, len(tie.keep), tie.grow or None) for tie in self.ties)
+        title = f"WidthPlan: {counted(len(rows), 'tie')} changed" if rows else "WidthPlan: nothing changes"
+        return Card(title=title, tables=(Table(header=("tie", "width", "kept", "added"), rows=rows, numeric=(1, 2, 3)),) if rows else ())
 
     @property
     def widths(self) -> dict[str, int]:

@@ -21,11 +21,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-import edgewise
 from edgewise._core.errors import DatabaseError, EdgewiseError, StorageError
 from edgewise._core.files import storage_error, write_text
 from edgewise._core.folders import cache_folder
 from edgewise._core.progress import Progress, SilentProgress
+from edgewise._core.version import VERSION
 from edgewise.measure import schema
 from edgewise.measure.host import DeviceIdentity, describe_host, load_average
 from edgewise.measure.sampling import Sample
@@ -134,7 +134,7 @@ class LatencyDatabase:
 
     def put_many(self, identity: DeviceIdentity, samples: Mapping[str, Sample]) -> None:
         """Stores samples by piece, all of them or none."""
-        provenance = (_now(), load_average(), edgewise.__version__, self._host)
+        provenance = (_now(), load_average(), VERSION, self._host)
         rows = [(*_identity_values(identity), piece, *_sample_values(sample), *provenance) for piece, sample in samples.items()]
         columns, marks = ", ".join(_SAMPLE_COLUMNS), ", ".join("?" * len(_SAMPLE_COLUMNS))
         self._write(f"INSERT INTO samples ({columns}) VALUES ({marks})", rows)

@@ -1,5 +1,6 @@
 """``edgewise bench``: networks on devices, everything interleaved in one run."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -12,6 +13,7 @@ from edgewise.measure.sampling import Sample
 from edgewise.recipes.records import LoadedModel
 from edgewise.recipes.requests import BenchRequest, DeviceRequest
 from edgewise.recipes.runs import load_request
+from edgewise.recipes.showing import bench_card
 from edgewise.recipes.timing import TimingJob, runtime_settings, time_together
 from edgewise.recipes.why import WhyRow, explain
 from edgewise.trace import trace
@@ -64,6 +66,13 @@ class BenchResult:
     why: tuple[WhyRow, ...] = ()
     dense: tuple[BenchRow, ...] = ()
 
+    def __repr__(self) -> str:
+        """The result as people read it."""
+        return bench_card(self.to_json()).text()
+
+    def _repr_html_(self) -> str:
+        return bench_card(self.to_json()).html()
+
     def to_json(self) -> dict[str, Any]:
         """The result as JSON values."""
         settings = {"threads": self.settings.threads, "batch": self.settings.batch, "precision": self.settings.precision}
@@ -72,11 +81,12 @@ class BenchResult:
         return value | {"why": [row.to_json() for row in self.why]} if self.why else value
 
 
-def run_bench(request: BenchRequest, *, progress: Progress | None = None) -> BenchResult:
+def run_bench(request: BenchRequest, *, loaded: Sequence[LoadedModel] | None = None, progress: Progress | None = None) -> BenchResult:
     """Measures every model on every device, in turn, round after round.
 
     Args:
         request: Models and devices; threads, batch and precision are those of each device.
+        loaded: The models where they are in memory already; the request's own are then not read.
         progress: Is told how far it is.
 
     Returns:
@@ -87,7 +97,8 @@ def run_bench(request: BenchRequest, *, progress: Progress | None = None) -> Ben
     """
     watcher = progress or SilentProgress()
     runtimes = [open_runtime(runtime_settings(device)) for device in request.devices]
-    models = [load_request(model, gates=not request.why) for model in request.models]
+    given: Sequence[LoadedModel | None] = [None] * len(request.models) if loaded is None else loaded
+    models = [load_request(model, loaded=one, gates=not request.why) for model, one in zip(request.models, given, strict=True)]
     n_asked = len(models)
     models += [replace(model.without_gates(), name=f"{model.name}, dense") for model in models if model.gates is not None]
     nets = [_net(model) for model in models]

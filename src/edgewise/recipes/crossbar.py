@@ -27,6 +27,7 @@ from edgewise.recipes.crossbar_request import CrossbarRequest
 from edgewise.recipes.neurosim import export_neurosim
 from edgewise.recipes.records import LoadedModel
 from edgewise.recipes.runs import REPORT_FILE, append_log, is_finished, load_request, load_run, prepare_folder, write_run
+from edgewise.recipes.showing import crossbar_card
 from edgewise.recipes.unfinished import check_same
 from edgewise.report.crossbar import render_crossbar
 from edgewise.trace import trace
@@ -50,16 +51,44 @@ class CrossbarResult:
     cost: ChipCost | None = None
     dense: ChipCost | None = None
 
+    @property
+    def latency_s(self) -> float | None:
+        """Simulated seconds of an image; none where the chip's times are unpublished."""
+        found: float | None = self.value["latency_s"]
+        return found
+
+    @property
+    def energy_j(self) -> float | None:
+        """Simulated joules of an image; none where the chip's energies are unpublished."""
+        found: float | None = self.value["energy_j"]
+        return found
+
+    @property
+    def accuracy(self) -> float | None:
+        """Mean accuracy of the chips drawn, at the last noise; none without data."""
+        return None if self.value["accuracy"] is None else float(self.value["accuracy"]["mean"])
+
+    def __repr__(self) -> str:
+        """The result as people read it."""
+        return crossbar_card(self.to_json()).text()
+
+    def _repr_html_(self) -> str:
+        return crossbar_card(self.to_json()).html()
+
     def to_json(self) -> dict[str, Any]:
         """All figures as JSON values."""
         return dict(self.value)
 
 
-def run_crossbar(request: CrossbarRequest, *, progress: Progress | None = None) -> CrossbarResult:
+def run_crossbar(
+    request: CrossbarRequest, *, loaded: LoadedModel | None = None, data: Dataset | None = None, progress: Progress | None = None
+) -> CrossbarResult:
     """Prices a network on a chip and, with data, judges it there.
 
     Args:
         request: The network, the chip, what is pruned.
+        loaded: The model where it is in memory already; the request's own is then not read.
+        data: The data where it is in memory already; the request's is then not opened.
         progress: Is told how far it is.
 
     Raises:
@@ -71,23 +100,23 @@ def run_crossbar(request: CrossbarRequest, *, progress: Progress | None = None) 
     if out is not None:
         prepare_folder(out, resume=request.resume)
     try:
-        given = load_request(request.model, gates=True)
+        given = load_request(request.model, loaded=loaded, gates=True)
         if out is not None and request.resume and is_finished(out):
             return _finished(request, given, out, progress=watcher)
-        return _run(request, given, chip, progress=watcher)
+        return _run(request, given, chip, images=data, progress=watcher)
     except EdgewiseError:
         if out is not None and out.is_dir() and not any(out.iterdir()):
             out.rmdir()
         raise
 
 
-def _run(request: CrossbarRequest, given: LoadedModel, chip: Chip, *, progress: Progress) -> CrossbarResult:
+def _run(request: CrossbarRequest, given: LoadedModel, chip: Chip, *, images: Dataset | None, progress: Progress) -> CrossbarResult:
     start_s = time.monotonic()
     settings, identity = chip_settings(request), kept.settings_of(request, given)
     loaded = given.without_gates()
     net = trace(loaded.model, loaded.inputs(), name=loaded.name, verify=False).net
     plan = plan_of(net, request, given.gates)
-    data = None if request.data is None else _opened(request, progress)
+    data = None if request.data is None else images or _opened(request, progress)
     rules = gate_rules(request, plan, chip, net)
     masks = masks_of(request, loaded, plan, rules=rules, data=data, progress=progress)
     dense = price_network(net, chip, replace(settings, accounting="reload" if settings.accounting == "reload" else "dense"))

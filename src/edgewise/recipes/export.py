@@ -14,8 +14,9 @@ from edgewise.measure.database import LatencyDatabase
 from edgewise.measure.runtimes import open_runtime
 from edgewise.measure.sampling import Sample
 from edgewise.recipes.records import LoadedModel
-from edgewise.recipes.requests import ExportRequest
+from edgewise.recipes.requests import ExportRequest, ModelRequest
 from edgewise.recipes.runs import load_request
+from edgewise.recipes.showing import export_card
 from edgewise.recipes.timing import TimingJob, runtime_settings, time_together
 
 _SUFFIXES = {"onnx": ".onnx", "openvino": ".xml"}
@@ -46,6 +47,13 @@ class ExportResult:
     device: str
     sample: Sample
 
+    def __repr__(self) -> str:
+        """The result as people read it."""
+        return export_card(self.to_json()).text()
+
+    def _repr_html_(self) -> str:
+        return export_card(self.to_json()).html()
+
     def to_json(self) -> dict[str, Any]:
         """The result as JSON values."""
         return {
@@ -67,11 +75,12 @@ class ExportResult:
         }
 
 
-def run_export(request: ExportRequest, *, progress: Progress | None = None) -> ExportResult:
+def run_export(request: ExportRequest, *, loaded: LoadedModel | None = None, progress: Progress | None = None) -> ExportResult:
     """Writes the file, compares its outputs with the network's, and times the file itself.
 
     Args:
         request: The model, the format and the file; of its device, threads, batch and precision count.
+        loaded: The model where it is in memory already; the request's own is then not read.
         progress: Is told how far it is.
 
     Raises:
@@ -82,7 +91,7 @@ def run_export(request: ExportRequest, *, progress: Progress | None = None) -> E
     watcher = progress or SilentProgress()
     runtime = open_runtime(runtime_settings(replace(request.device, device=_RUNTIMES[request.format])))
     path = _checked_path(request)
-    loaded = load_request(request.model, gates=True)
+    loaded = load_request(request.model, loaded=loaded, gates=True)
     path = path or Path(_file_name(loaded, _SUFFIXES[request.format]))
     watcher.start(f"writing {path}", 0)
     _write(loaded, path, request)
@@ -100,6 +109,21 @@ def run_export(request: ExportRequest, *, progress: Progress | None = None) -> E
         device=runtime.settings.device,
         sample=sample,
     )
+
+
+def write_and_check(loaded: LoadedModel, file: Path) -> Parity:
+    """Writes a network as the kind of file that its suffix says, and checks that it computes the same.
+
+    Raises:
+        UsageError: The suffix is neither ``.onnx`` nor ``.xml``.
+        ExportError: The network cannot be written so, or the file computes something else.
+    """
+    formats = {suffix: name for name, suffix in _SUFFIXES.items()}
+    if file.suffix.lower() not in formats:
+        raise UsageError(f"`file` must end with {' or '.join(formats)}, got {file}")
+    request = ExportRequest(model=ModelRequest(model=loaded.name), format=formats[file.suffix.lower()], out=file)
+    _write(loaded, file, request)
+    return _parity(loaded, file, request)
 
 
 def _checked_path(request: ExportRequest) -> Path | None:

@@ -6,21 +6,30 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from edgewise._core.errors import EdgewiseError, RunError
+from edgewise._core.files import write_text
 from edgewise._core.progress import Progress, SilentProgress
+from edgewise.deploy.parity import Parity
 from edgewise.ir import NetSpec, WidthPlan
 from edgewise.measure.database import LatencyDatabase
 from edgewise.measure.host import provenance
+from edgewise.recipes.export import write_and_check
 from edgewise.recipes.fitting import Attempt, Fitter
 from edgewise.recipes.profile import Profiled, profile_model
 from edgewise.recipes.records import LoadedModel
 from edgewise.recipes.report import run_report
 from edgewise.recipes.requests import FitRequest, ProfileRequest, ReportRequest
 from edgewise.recipes.runs import REPORT_FILE, append_log, is_finished, load_request, load_run, prepare_folder, write_run
+from edgewise.recipes.saving import save_fitted
+from edgewise.recipes.showing import fit_card, ratio_of
 from edgewise.recipes.simulated.opening import is_simulated
 from edgewise.recipes.training import Course, DataCourse, NoCourse, Trained, open_training
 from edgewise.recipes.unfinished import Kept, check_same, forget, keep, kept, settings_of
 from edgewise.recipes.why import WhyRow, explain
+from edgewise.report import from_json, render_run
+from edgewise.train.batches import JudgedData
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,17 +77,90 @@ class FitResult:
     value: Mapping[str, Any]
     folder: Path | None = None
 
+    @property
+    def module(self) -> nn.Module:
+        """The fitted network: a plain module, in evaluation mode."""
+        return self.model.model
+
+    @property
+    def met(self) -> bool:
+        """Whether the target was met: as measured or, on a simulated device, as simulated."""
+        return bool(self.value["met"])
+
+    @property
+    def speed_ratio(self) -> float:
+        """Latency over that of the original: minima of one interleaved run, or as simulated."""
+        return ratio_of(self.value)
+
+    @property
+    def latency_s(self) -> float:
+        """Median latency in seconds."""
+        return float(self.value["result"]["latency_s"])
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of the test part that is right; none without one."""
+        found: float | None = self.value["result"]["accuracy"]
+        return found
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """Output width of every convolution and linear layer."""
+        return dict(self.value["widths"])
+
+    def save(self, folder: str | Path) -> None:
+        """Writes weights and plan of a module; ``edgewise.load(original, inputs=..., saved=folder)`` makes it again.
+
+        Raises:
+            StorageError: The disk is full or not writable.
+        """
+        save_fitted(Path(folder), self.module, self.plan, figures=self.value)
+
+    def export(self, file: str | Path) -> Parity:
+        """Writes an ``.onnx`` or (OpenVINO) ``.xml`` file, and checks that it computes the same; :func:`edgewise.export` times it too.
+
+        Raises:
+            UsageError: Another suffix.
+            ExportError: The network cannot be written so, or the file computes something else.
+        """
+        return write_and_check(self.model, Path(file))
+
+    def write_report(self, file: str | Path) -> None:
+        """Writes the self-contained HTML report.
+
+        Raises:
+            StorageError: The disk is full or not writable.
+        """
+        write_text(Path(file), render_run(from_json(self.value, name=str(self.value["model"]))))
+
+    def __repr__(self) -> str:
+        """The result as people read it."""
+        return fit_card(self.to_json()).text()
+
+    def _repr_html_(self) -> str:
+        return fit_card(self.to_json(), pictures=True).html()
+
     def to_json(self) -> dict[str, Any]:
         """All figures as JSON values, and where the run and its report lie."""
         places = {} if self.folder is None else {"run": str(self.folder), "report": str(self.folder / REPORT_FILE)}
         return {**self.value, **places}
 
 
-def run_fit(request: FitRequest, *, progress: Progress | None = None) -> FitResult:
+def run_fit(
+    request: FitRequest,
+    *,
+    loaded: LoadedModel | None = None,
+    data: JudgedData | None = None,
+    course: Course | None = None,
+    progress: Progress | None = None,
+) -> FitResult:
     """Fits a network to a latency.
 
     Args:
         request: What to fit, and to what.
+        loaded: The model where it is in memory already; the request's own is then not read.
+        data: The data where it is in memory already; of the request's, epochs and seed count.
+        course: How the result is trained and judged, where that is a caller's own way; data is then not read.
         progress: Is told how far it is.
 
     Raises:
@@ -89,11 +171,13 @@ def run_fit(request: FitRequest, *, progress: Progress | None = None) -> FitResu
     if request.out is not None:
         prepare_folder(request.out, resume=request.resume)
     try:
-        loaded = load_request(request.model)
+        network = load_request(request.model, loaded=loaded)
         if request.resume and request.out is not None and is_finished(request.out):
-            return _finished(request, loaded, request.out, progress=watcher)
-        data = open_training(request.data, loaded, progress=watcher)
-        return fit_network(request, loaded, NoCourse() if data is None else DataCourse(request, data), progress=watcher)
+            return _finished(request, network, request.out, progress=watcher)
+        if course is None:
+            opened = open_training(request.data, network, given=data, progress=watcher)
+            course = NoCourse() if opened is None else DataCourse(request, opened)
+        return fit_network(request, network, course, progress=watcher)
     except EdgewiseError:
         _leave_no_trace(request.out)
         raise
@@ -159,7 +243,7 @@ def _keep(request: FitRequest, attempt: Attempt, known: Kept, settings: Mapping[
 def _finish(request: FitRequest, found: _Found, *, seconds: float) -> FitResult:
     loaded, trained = found.profiled.loaded, found.trained
     record = loaded.record.followed_by(found.attempt.plan, trained=loaded.trained or trained.fine_tuned)
-    model = replace(loaded, model=trained.model, record=record, name=str(request.out or loaded.name))
+    model = replace(loaded, model=trained.model, record=record, name=str(request.out or f"{loaded.name}, fitted"))
     result = FitResult(model=model, plan=found.attempt.plan, value=_value(request, found, seconds=seconds), folder=request.out)
     if request.out is not None:
         write_run(request.out, trained.model, record=record, result=result.value)

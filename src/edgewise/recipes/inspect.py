@@ -4,8 +4,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from edgewise.ir import LayerSpec, LeftAlone, NetSpec, Tie
+from edgewise.recipes.records import LoadedModel
 from edgewise.recipes.requests import ModelRequest
 from edgewise.recipes.runs import load_request
+from edgewise.recipes.showing import inspect_card
 from edgewise.trace import trace
 
 
@@ -54,6 +56,13 @@ class InspectResult:
     ties: tuple[Tie, ...]
     left_alone: tuple[LeftAlone, ...]
 
+    def __repr__(self) -> str:
+        """The result as people read it."""
+        return inspect_card(self.to_json()).text()
+
+    def _repr_html_(self) -> str:
+        return inspect_card(self.to_json()).html()
+
     def to_json(self) -> dict[str, Any]:
         """The result as JSON values."""
         return {
@@ -67,11 +76,12 @@ class InspectResult:
         }
 
 
-def inspect_model(request: ModelRequest) -> InspectResult:
+def inspect_model(request: ModelRequest, *, loaded: LoadedModel | None = None) -> InspectResult:
     """Reads a model and says what it is to hardware.
 
     Args:
         request: The model, as a command names it.
+        loaded: The model where it is in memory already; the request's own is then not read.
 
     Returns:
         Layers, multiply-accumulates, parameters and ties.
@@ -79,8 +89,8 @@ def inspect_model(request: ModelRequest) -> InspectResult:
     Raises:
         EdgewiseError: The model cannot be loaded or traced; the text says why.
     """
-    loaded = load_request(request, gates=True).without_gates()
-    return inspect_net(trace(loaded.model, loaded.inputs(), name=loaded.name).net)
+    dense = load_request(request, loaded=loaded, gates=True).without_gates()
+    return inspect_net(trace(dense.model, dense.inputs(), name=dense.name).net)
 
 
 def inspect_net(net: NetSpec) -> InspectResult:

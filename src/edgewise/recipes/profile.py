@@ -19,6 +19,7 @@ from edgewise.measure.sampling import Sample
 from edgewise.recipes.records import LoadedModel
 from edgewise.recipes.requests import DeviceRequest, ProfileRequest
 from edgewise.recipes.runs import load_request
+from edgewise.recipes.showing import profile_card
 from edgewise.recipes.simulated.opening import is_simulated
 from edgewise.recipes.staircases import DEFAULT_FLOOR, StaircaseRow, edges_of_tie, reading_step_of_tie, staircase_rows, step_of_tie
 from edgewise.recipes.timing import TimingJob, runtime_settings, time_together
@@ -87,6 +88,13 @@ class Profiled:
             start_s=over.start_s * self.device.slowdown,
         )
 
+    def __repr__(self) -> str:
+        """The result as people read it."""
+        return profile_card(self.to_json()).text()
+
+    def _repr_html_(self) -> str:
+        return profile_card(self.to_json(), pictures=True).html()
+
     def to_json(self) -> dict[str, Any]:
         """The profile as JSON values."""
         settings = self.runtime.settings
@@ -114,11 +122,14 @@ class Profiled:
         }
 
 
-def run_profile(request: ProfileRequest, *, progress: Progress | None = None) -> "Profiled | SimulatedProfile":
+def run_profile(
+    request: ProfileRequest, *, loaded: LoadedModel | None = None, progress: Progress | None = None
+) -> "Profiled | SimulatedProfile":
     """Profiles a network on a device, measured or simulated.
 
     Args:
         request: What to profile.
+        loaded: The model where it is in memory already; the request's own is then not read.
         progress: Is told how far it is.
 
     Raises:
@@ -126,14 +137,14 @@ def run_profile(request: ProfileRequest, *, progress: Progress | None = None) ->
     """
     watcher = progress or SilentProgress()
     simulated = is_simulated(request.device.device)
-    loaded = load_request(request.model)
+    network = load_request(request.model, loaded=loaded)
     if simulated:
         # It imports from here what measured and simulated profiles share.
         from edgewise.recipes.simulated.profile import profile_simulated
 
-        return profile_simulated(loaded, request, progress=watcher)
+        return profile_simulated(network, request, progress=watcher)
     with LatencyDatabase(request.device.db, progress=watcher) as database:
-        return profile_model(loaded, request, database=database, progress=watcher)
+        return profile_model(network, request, database=database, progress=watcher)
 
 
 def profile_model(loaded: LoadedModel, request: ProfileRequest, *, database: LatencyDatabase, progress: Progress) -> Profiled:

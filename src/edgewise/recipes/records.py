@@ -1,10 +1,12 @@
 """A model ready to use, and the record by which it is built again."""
 
+import copy
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
+from edgewise._core.errors import SpecError, UsageError
 from edgewise.dynamic.network import GatedNetwork
 from edgewise.ir import ArchPlan, WidthPlan
 from edgewise.ir.gates import GatePlan
@@ -16,17 +18,27 @@ _INPUT_SEED = 0
 
 
 def in_memory(model: nn.Module, inputs: tuple[Tensor, ...], *, name: str, trained: bool = True) -> "LoadedModel":
-    """A module made in Python as a model that recipes can work on; no run folder can build it again.
+    """A copy of a module made in Python as a model that recipes can work on; no run folder can build it again.
 
     Args:
-        model: The network.
+        model: The network; it stays as it is, its modes included.
         inputs: What it is called with, each with a batch of one.
         name: What people call it.
         trained: Whether its weights are more than initial draws.
+
+    Raises:
+        UsageError: The inputs are none, or not tensors with a batch of one.
+        SpecError: The module refuses to be copied.
     """
-    shape = tuple(inputs[0].shape) if inputs else ()
-    record = ModelRecord(source=ModelSource(kind="memory", name=name), input_shape=shape, trained=trained)
-    return LoadedModel(model=model, record=record, name=name, example=inputs)
+    if not inputs or any(tensor.ndim == 0 or tensor.shape[0] != 1 for tensor in inputs):
+        shapes = ", ".join(str(tuple(tensor.shape)) for tensor in inputs) or "none"
+        raise UsageError(f"`inputs` must be tensors with a batch of one, got {shapes}; `batch` is for more at once")
+    try:
+        subject = copy.deepcopy(model).eval()
+    except Exception as error:  # a user's module may refuse in any way
+        raise SpecError(f"`model` must allow copy.deepcopy, got {' '.join(str(error).split())}") from error
+    record = ModelRecord(source=ModelSource(kind="memory", name=name), input_shape=tuple(inputs[0].shape), trained=trained)
+    return LoadedModel(model=subject, record=record, name=name, example=inputs)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,6 +77,13 @@ class LoadedModel:
     record: ModelRecord
     name: str
     example: tuple[Tensor, ...] = ()
+
+    def __repr__(self) -> str:
+        """What it is, in a line."""
+        shapes = ", ".join("x".join(map(str, shape)) for shape in self.input_shapes)
+        params = sum(tensor.numel() for tensor in self.model.parameters())
+        plans = "".join(f", {type(plan).__name__}" for plan in self.plans)
+        return f"{self.name}: inputs {shapes}, {params:,} parameters, {'trained' if self.trained else 'not trained'}{plans}"
 
     @property
     def source(self) -> ModelSource:

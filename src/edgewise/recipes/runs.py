@@ -16,9 +16,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 from torch import nn
 
-import edgewise
 from edgewise._core.errors import EdgewiseError, PlanError, RunError, UsageError, WeightsError
 from edgewise._core.files import sha256_of, storage_error, write_json
+from edgewise._core.version import VERSION
 from edgewise.dynamic.network import GatedNetwork
 from edgewise.ir import ArchPlan, WidthPlan
 from edgewise.ir.gates import GatePlan
@@ -67,17 +67,19 @@ class _SpecFile(BaseModel):
     files: dict[str, str]
 
 
-def load_request(request: ModelRequest, *, gates: bool = False) -> LoadedModel:
+def load_request(request: ModelRequest, *, loaded: LoadedModel | None = None, gates: bool = False) -> LoadedModel:
     """The model that a command was asked to work on; see :func:`load_model`.
 
     Args:
         request: The model.
+        loaded: The model itself where a Python caller has it in memory; the request is then not read.
         gates: Whether the command can work on a network that prunes its maps while it runs.
 
     Raises:
         UsageError: It is such a network, and the command cannot.
     """
-    loaded = load_model(request.model, weights=request.weights, pretrained=request.pretrained, shape=request.input)
+    if loaded is None:
+        loaded = load_model(request.model, weights=request.weights, pretrained=request.pretrained, shape=request.input)
     if loaded.gates is not None and not gates:
         raise UsageError(
             f"{loaded.name} is pruned for each input while it runs, which this command does not take; "
@@ -245,8 +247,7 @@ def _read_spec(folder: Path) -> _SpecFile:
     value = _read_json(folder / SPEC_FILE, folder)
     found = value.get("format")
     if found != FORMAT:
-        version = edgewise.__version__
-        raise RunError(f"{folder} is a run of format {found!r}, edgewise {version} reads format {FORMAT}; use the version that wrote it")
+        raise RunError(f"{folder} is a run of format {found!r}, edgewise {VERSION} reads format {FORMAT}; use the version that wrote it")
     try:
         return _SpecFile.model_validate(value)
     except ValidationError as error:
@@ -320,7 +321,7 @@ def _misfit(folder: Path, source: ModelSource, versions: Mapping[str, str], erro
 
 def _versions(source: ModelSource) -> dict[str, str]:
     libraries = ["torch", *([source.kind] if source.kind in {"timm", "torchvision"} else [])]
-    found = {"edgewise": edgewise.__version__}
+    found = {"edgewise": VERSION}
     for library in libraries:
         try:
             found[library] = importlib.metadata.version(library)

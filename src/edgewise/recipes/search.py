@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from edgewise._core.errors import EdgewiseError
 from edgewise._core.files import write_text
@@ -23,6 +24,7 @@ from edgewise.recipes.searching.kept import SEARCH_FILE, KeptSearch, forget_sear
 from edgewise.recipes.searching.opening import Opened, open_search, open_space
 from edgewise.recipes.searching.processes import agreed_number, agreed_plan, agreed_prices, heard, joined
 from edgewise.recipes.searching.results import front_row, headline, settings_of, with_figures
+from edgewise.recipes.showing import search_card
 from edgewise.recipes.training import CHECKPOINT_FILE, history_of, warnings_of
 from edgewise.recipes.unfinished import check_same
 from edgewise.report.search import render_search
@@ -60,19 +62,47 @@ class SearchResult:
     value: Mapping[str, Any]
     folder: Path | None = None
 
+    @property
+    def module(self) -> nn.Module:
+        """The network found: a plain module, in evaluation mode."""
+        return self.model.model
+
+    @property
+    def met(self) -> bool:
+        """Whether the target was hit."""
+        return bool(self.value["met"])
+
+    @property
+    def latency_s(self) -> float:
+        """Its latency in seconds: the minimum measured, else as simulated or by the table."""
+        return float(self.value["result"]["min_s"])
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the test part that is right."""
+        return float(self.value["accuracy"])
+
+    def __repr__(self) -> str:
+        """The result as people read it."""
+        return search_card(self.to_json()).text()
+
+    def _repr_html_(self) -> str:
+        return search_card(self.to_json()).html()
+
     def to_json(self) -> dict[str, Any]:
         """All figures as JSON values, and where the run and its report lie."""
         places = {} if self.folder is None else {"run": str(self.folder), "report": str(self.folder / REPORT_FILE)}
         return {**self.value, **places}
 
 
-def run_search(request: SearchRequest, *, progress: Progress | None = None) -> SearchResult:
+def run_search(request: SearchRequest, *, data: Dataset | None = None, progress: Progress | None = None) -> SearchResult:
     """Searches a space.
 
     Under ``torchrun`` every process learns from its share of each batch; the first one measures, chooses and writes.
 
     Args:
         request: The space, the target, the data.
+        data: The data where it is in memory already; of the request's, epochs and seed count.
         progress: Is told how far it is.
 
     Raises:
@@ -87,7 +117,7 @@ def run_search(request: SearchRequest, *, progress: Progress | None = None) -> S
         try:
             if request.resume and request.out is not None and is_finished(request.out):
                 return _finished(request, request.out, progress=watcher)
-            return _Run(request, rank=rank, progress=watcher).run()
+            return _Run(request, data=data, rank=rank, progress=watcher).run()
         except EdgewiseError:
             _leave_no_trace(request.out)
             raise
@@ -117,8 +147,8 @@ class _Found:
 
 
 class _Run:
-    def __init__(self, request: SearchRequest, *, rank: int, progress: Progress) -> None:
-        self._request, self._rank, self._progress = request, rank, progress
+    def __init__(self, request: SearchRequest, *, data: Dataset | None, rank: int, progress: Progress) -> None:
+        self._request, self._data, self._rank, self._progress = request, data, rank, progress
         course = request.course
         self._settings = SearchSettings(
             epochs=course.epochs,
@@ -135,7 +165,7 @@ class _Run:
     def run(self) -> SearchResult:
         start_s = time.monotonic()
         request, progress = self._request, self._progress
-        space, data = open_space(request, progress=progress)
+        space, data = open_space(request, given=self._data, progress=progress)
         with ExitStack() as stack:
             opened: Opened | None = None
             if self._rank == 0:

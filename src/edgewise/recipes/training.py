@@ -16,10 +16,10 @@ from edgewise.models.shapes import format_input_shape
 from edgewise.models.weights import load_weights, save_weights
 from edgewise.recipes.records import LoadedModel
 from edgewise.recipes.requests import DataRequest, FitRequest
-from edgewise.train.batches import Batches
+from edgewise.train.batches import Batches, JudgedData
 from edgewise.train.calibrate import recalibrate_batch_norm
 from edgewise.train.data import Dataset, DataSpec, open_data
-from edgewise.train.evaluate import accuracy
+from edgewise.train.evaluate import accuracy_on
 from edgewise.train.loop import Checkpoint, EpochRecord, FineTune, FineTuneResult, Goal, fine_tune
 from edgewise.train.objective import Loss
 
@@ -120,7 +120,7 @@ class DataCourse:
         data: The data set.
     """
 
-    def __init__(self, request: FitRequest, data: Dataset) -> None:
+    def __init__(self, request: FitRequest, data: JudgedData) -> None:
         self._request, self._data = request, data
 
     @property
@@ -147,9 +147,9 @@ class DataCourse:
         return Trained(
             model=tuned.model,
             fine_tuned=True,
-            baseline_accuracy=accuracy(original.model, data.test) if judge else None,
-            baseline_validation=accuracy(original.model, data.validation) if judge else None,
-            accuracy=accuracy(tuned.model, data.test),
+            baseline_accuracy=accuracy_on(original.model, data.test) if judge else None,
+            baseline_validation=accuracy_on(original.model, data.validation) if judge else None,
+            accuracy=accuracy_on(tuned.model, data.test),
             accuracy_validation=tuned.accuracy_validation,
             history=history_of(tuned),
             seconds=tuned.seconds,
@@ -173,8 +173,16 @@ def warnings_of(tuned: FineTuneResult) -> tuple[str, ...]:
     return () if tuned.kept == "tuned" else ("fine-tuning made the network worse; the weights from before are kept",)
 
 
-def open_training(request: DataRequest | None, loaded: LoadedModel, *, progress: Progress) -> Dataset | None:
+def open_training(
+    request: DataRequest | None, loaded: LoadedModel, *, given: JudgedData | None = None, progress: Progress
+) -> JudgedData | None:
     """The data set that a command asked for, checked against the network's input and output.
+
+    Args:
+        request: The data set by its name; none for none.
+        loaded: The network.
+        given: The data itself where a Python caller has it in memory; user batches are not checked.
+        progress: Is told of long work.
 
     Raises:
         DataError: Its images have another shape than the network reads, or it has more
@@ -182,14 +190,20 @@ def open_training(request: DataRequest | None, loaded: LoadedModel, *, progress:
     """
     if request is None:
         return None
-    side = loaded.input_shape[-1]
-    spec = DataSpec(text=request.data, mean=request.mean, std=request.std, seed=request.seed, image_size=side if side > 64 else None)
-    data = open_data(spec, progress=progress)
+    if given is not None and not isinstance(given, Dataset):
+        return given
+    data = given or _opened(request, loaded, progress=progress)
     if tuple(data.input_shape) != tuple(loaded.input_shape):
         shapes = " against ".join(format_input_shape(shape) for shape in (data.input_shape, loaded.input_shape))
         raise DataError(f"--data {request.data} has images that {loaded.name} does not read: {shapes}; pass the model's --input to match")
     _check_classes(request, loaded, data, progress=progress)
     return data
+
+
+def _opened(request: DataRequest, loaded: LoadedModel, *, progress: Progress) -> Dataset:
+    side = loaded.input_shape[-1]
+    spec = DataSpec(text=request.data, mean=request.mean, std=request.std, seed=request.seed, image_size=side if side > 64 else None)
+    return open_data(spec, progress=progress)
 
 
 def _check_classes(request: DataRequest, loaded: LoadedModel, data: Dataset, *, progress: Progress) -> None:
@@ -210,7 +224,7 @@ def _check_classes(request: DataRequest, loaded: LoadedModel, data: Dataset, *, 
         progress.note(f"warning: {loaded.name} has {scores.shape[1]} outputs for {data.n_classes} classes; class i is taken to be output i")
 
 
-def _bring_to_start(fitted: nn.Module, data: Dataset, start: Path | None, *, progress: Progress) -> None:
+def _bring_to_start(fitted: nn.Module, data: JudgedData, start: Path | None, *, progress: Progress) -> None:
     """The weights that fine-tuning starts from: read where an unfinished run left them, for rounding may differ by now."""
     if start is not None and start.exists():
         load_weights(fitted, start)

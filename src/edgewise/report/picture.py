@@ -1,6 +1,8 @@
 """A chart as a picture of its own, for a README: light on light pages, dark on dark ones."""
 
+import base64
 from collections.abc import Mapping, Sequence
+from html import escape
 from importlib import resources
 
 from markupsafe import Markup
@@ -54,6 +56,20 @@ def lines_svg(
     size = (680.0, 340.0)
     chart = lines_chart(series, axes=axes, title=title, first=first, size=(size[0], size[1] - (_CAPTION if caption else 0.0)))
     return _standalone(chart, size, caption)
+
+
+def as_image(svg: str, *, words: str) -> str:
+    """A standalone SVG as an image element of a page: its style sheet stays its own.
+
+    Args:
+        svg: What the functions above return.
+        words: What it shows, for readers who do not see it.
+
+    Example:
+        >>> as_image("<svg/>", words="nothing")
+        '<img alt="nothing" src="data:image/svg+xml;base64,PHN2Zy8+">'
+    """
+    return f'<img alt="{escape(words)}" src="data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}">'
 
 
 def _standalone(chart: Markup, size: tuple[float, float], caption: str) -> str:

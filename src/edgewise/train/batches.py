@@ -31,17 +31,48 @@ class TrainingData(Protocol):
         ...
 
 
+@runtime_checkable
+class JudgedData(TrainingData, Protocol):
+    """Data that reported networks are judged by, too."""
+
+    @property
+    def test(self) -> Batches | None:
+        """Batches that nothing is chosen by."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Loaders:
-    """A user's own batches, such as two ``DataLoader`` objects.
+    """A user's own batches, such as two or three ``DataLoader`` objects.
 
     Attributes:
         train: Batches to learn from; their number must be known (``len``).
         validation: Batches to be judged by, or none.
+        test: Batches that the reported network alone is judged by, or none.
     """
 
     train: Batches
     validation: Batches | None = None
+    test: Batches | None = None
+
+
+def first_images(batches: Batches, n_images: int) -> Batches:
+    """Batches of at most ``n_images`` images, or the batch that goes beyond: evenly spread over a part of our own.
+
+    Example:
+        >>> len(list(first_images([(torch.zeros(4, 1), torch.zeros(4))] * 5, 8)))
+        2
+    """
+    if isinstance(batches, Split):
+        return batches.first(n_images)
+    found: list[Sequence[Any]] = []
+    seen = 0
+    for batch in batches:
+        if seen >= n_images:
+            break
+        found.append(batch)
+        seen += len(batch[1])
+    return found
 
 
 def count_batches(batches: Batches) -> int:

@@ -48,6 +48,11 @@ def accuracy(model: nn.Module, batches: Batches) -> float:
     return n_right / n_images
 
 
+def accuracy_on(model: nn.Module, batches: Batches | None) -> float | None:
+    """The accuracy on a part of the data; none where there is no such part."""
+    return None if batches is None else accuracy(model, batches)
+
+
 @contextmanager
 def evaluation_mode(model: nn.Module) -> Iterator[None]:
     """Evaluation mode for the time being; every module gets back the mode that it had."""

@@ -53,8 +53,13 @@ class Opened:
     runtime: Runtime | None = None
 
 
-def open_space(request: SearchRequest, *, progress: Progress) -> tuple[Space, Dataset]:
+def open_space(request: SearchRequest, *, given: Dataset | None = None, progress: Progress) -> tuple[Space, Dataset]:
     """The space and the data, made to fit each other.
+
+    Args:
+        request: The space and the data.
+        given: The data where it is in memory already.
+        progress: Is told of long work.
 
     Raises:
         SpecError: The images are smaller than the space's total stride, or the space breaks a rule.
@@ -74,7 +79,7 @@ def open_space(request: SearchRequest, *, progress: Progress) -> tuple[Space, Da
         image_size=side if side > 64 else None,
         batch_size=request.batch_size,
     )
-    data = open_data(spec, progress=progress)
+    data = given or open_data(spec, progress=progress)
     if tuple(data.input_shape) != space.input_shape:
         progress.note(f"space {space.name!r} takes the data's images: {format_input_shape(data.input_shape)}")
     if data.n_classes < 2:

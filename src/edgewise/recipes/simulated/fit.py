@@ -92,7 +92,7 @@ def fit_simulated(request: FitRequest, loaded: LoadedModel, course: Course, *, p
 def _finish(request: FitRequest, found: _Fitted, *, seconds: float) -> FitResult:
     loaded, trained = found.profile.loaded, found.trained
     record = loaded.record.followed_by(found.plan, trained=loaded.trained or trained.fine_tuned)
-    model = replace(loaded, model=trained.model, record=record, name=str(request.out or loaded.name))
+    model = replace(loaded, model=trained.model, record=record, name=str(request.out or f"{loaded.name}, fitted"))
     result = FitResult(model=model, plan=found.plan, value=_value(request, found, seconds=seconds), folder=request.out)
     if request.out is not None:
         write_run(request.out, trained.model, record=record, result=result.value)

@@ -7,6 +7,7 @@ from edgewise._core.errors import UsageError
 from edgewise.cost.blocks import LutDevice, open_lut
 from edgewise.ir import NetSpec
 from edgewise.recipes.requests import DeviceRequest
+from edgewise.recipes.showing import simulate_card
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,6 +48,13 @@ class TableSimulation:
     macs: int
     params: int
     blocks: tuple[TableBlock, ...]
+
+    def __repr__(self) -> str:
+        """The result as people read it."""
+        return simulate_card(self.to_json()).text()
+
+    def _repr_html_(self) -> str:
+        return simulate_card(self.to_json()).html()
 
     def to_json(self) -> dict[str, Any]:
         """The simulation as JSON values."""

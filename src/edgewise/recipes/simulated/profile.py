@@ -16,6 +16,7 @@ from edgewise.ir import NetSpec
 from edgewise.recipes.profile import chosen_ties, nothing_to_choose
 from edgewise.recipes.records import LoadedModel
 from edgewise.recipes.requests import ProfileRequest
+from edgewise.recipes.showing import profile_card
 from edgewise.recipes.simulated.candidates import Choices, choices_of, few_of, jumps
 from edgewise.recipes.simulated.chip import ChipRow, chip_row
 from edgewise.recipes.simulated.opening import SimulatedDevice, open_simulated, precision_of
@@ -115,6 +116,13 @@ class SimulatedProfile:
             start_s=self.gpu.start_s,
             announce=self.gpu.costs,
         )
+
+    def __repr__(self) -> str:
+        """The result as people read it."""
+        return profile_card(self.to_json()).text()
+
+    def _repr_html_(self) -> str:
+        return profile_card(self.to_json(), pictures=True).html()
 
     def to_json(self) -> dict[str, Any]:
         """The profile as JSON values."""

@@ -10,8 +10,10 @@ from edgewise.cost.blocks import LutDevice, is_lut
 from edgewise.cost.chip.device import PieceCost
 from edgewise.cost.gpu.device import GpuDevice, LayerCost
 from edgewise.ir import NetSpec
+from edgewise.recipes.records import LoadedModel
 from edgewise.recipes.requests import DeviceRequest, ModelRequest
 from edgewise.recipes.runs import load_request
+from edgewise.recipes.showing import simulate_card
 from edgewise.recipes.simulated.lut import TableSimulation, open_table, price_by_table
 from edgewise.recipes.simulated.opening import SimulatedDevice, open_simulated, precision_of
 from edgewise.trace import trace
@@ -80,6 +82,13 @@ class Simulation:
         """What is known of a network on a chip beside its latency; empty on a GPU."""
         return {"latency_is": INTERVAL, "energy_j": self.energy_j, "chip": dict(self.chip)} if self.chip else {}
 
+    def __repr__(self) -> str:
+        """The result as people read it."""
+        return simulate_card(self.to_json()).text()
+
+    def _repr_html_(self) -> str:
+        return simulate_card(self.to_json()).html()
+
     def to_json(self) -> dict[str, Any]:
         """The simulation as JSON values."""
         return {
@@ -99,7 +108,12 @@ class Simulation:
 
 
 def run_simulate(
-    model: ModelRequest, device: DeviceRequest, *, residual: bool = False, progress: Progress | None = None
+    model: ModelRequest,
+    device: DeviceRequest,
+    *,
+    residual: bool = False,
+    loaded: LoadedModel | None = None,
+    progress: Progress | None = None,
 ) -> Simulation | TableSimulation:
     """Simulates a network.
 
@@ -107,16 +121,17 @@ def run_simulate(
         model: The network.
         device: A simulated device and the batch, or a table of blocks.
         residual: Correct what the traces cover by the learned residual.
+        loaded: The model where it is in memory already; `model` is then not read.
         progress: Is told how far it is.
 
     Raises:
         EdgewiseError: The model or the device is wrong; the text says why.
     """
     priced_by = open_table(device) if is_lut(device.device) else open_simulated(device, residual=residual)
-    loaded = load_request(model)
+    network = load_request(model, loaded=loaded)
     watcher = progress or SilentProgress()
-    watcher.start(f"pricing {loaded.name}", 0)
-    net = trace(loaded.model, loaded.inputs(), name=loaded.name).net
+    watcher.start(f"pricing {network.name}", 0)
+    net = trace(network.model, network.inputs(), name=network.name).net
     return price_by_table(net, priced_by) if isinstance(priced_by, LutDevice) else simulate_net(net, priced_by)
 
 

@@ -16,7 +16,8 @@ from edgewise.ir.gates import GatePlan
 from edgewise.recipes.records import LoadedModel
 from edgewise.recipes.sparsify.latency import DenseTimes, time_side_by_side
 from edgewise.recipes.sparsify.request import RatioRequest, SparsifyRequest
-from edgewise.train.data import Dataset
+from edgewise.recipes.sparsify.training import held_out
+from edgewise.train.batches import JudgedData, first_images
 
 GRID = (0.2, 0.4, 0.6, 0.8, 0.9)
 """Ratios tried of each block and side where they are chosen."""
@@ -37,7 +38,7 @@ class Start:
     loaded: LoadedModel
     net: NetSpec
     plan: GatePlan
-    data: Dataset | None
+    data: JudgedData | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -153,7 +154,7 @@ def choose_for_latency(
 def sensitivity_of(request: SparsifyRequest, start: Start, *, progress: Progress) -> Sensitivity:
     """What the blocks lose, on validation images."""
     assert start.data is not None
-    batches = list(start.data.validation.first(request.ratios.images))
+    batches = list(first_images(held_out(start.data), request.ratios.images))
     return sweep_blocks(start.loaded.model, start.plan, batches, ratios=GRID, progress=progress)
 
 

@@ -17,7 +17,7 @@ from edgewise.recipes.sparsify.latency import SideBySide
 from edgewise.recipes.sparsify.ratios import Chosen
 from edgewise.recipes.sparsify.request import SparsifyRequest
 from edgewise.recipes.sparsify.training import Judged
-from edgewise.train.data import Dataset
+from edgewise.train.batches import JudgedData, first_images
 
 _MASK_IMAGES = 500
 
@@ -41,7 +41,7 @@ class Found:
     plan: GatePlan
     chosen: Chosen | None
     judged: Judged
-    data: Dataset | None
+    data: JudgedData | None
     timing: SideBySide | None = None
 
 
@@ -157,9 +157,9 @@ def _budgets(found: Found) -> list[dict[str, Any]]:
 
 
 def _redundancy(found: Found, *, progress: Progress) -> list[dict[str, Any]]:
-    if found.data is None:
+    if found.data is None or found.data.validation is None:
         return []
-    batches = found.data.validation.first(_MASK_IMAGES)
+    batches = list(first_images(found.data.validation, _MASK_IMAGES))
     progress.start("recording masks", len(batches))
     masks = record_masks(found.judged.model.plain(), found.plan, batches, progress=progress)
     return [row.to_json() for row in redundancy_of(found.plan, masks)]

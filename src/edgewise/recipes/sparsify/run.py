@@ -17,6 +17,7 @@ from edgewise.recipes.records import LoadedModel
 from edgewise.recipes.report import run_report
 from edgewise.recipes.requests import ReportRequest
 from edgewise.recipes.runs import REPORT_FILE, append_log, is_finished, load_request, load_run, prepare_folder, write_run
+from edgewise.recipes.showing import sparsify_card
 from edgewise.recipes.sparsify.latency import time_dense, time_side_by_side
 from edgewise.recipes.sparsify.ratios import Chosen, Start, choose_for_latency, choose_for_macs, gates_of, sensitivity_of
 from edgewise.recipes.sparsify.request import SparsifyRequest
@@ -25,6 +26,7 @@ from edgewise.recipes.sparsify.training import Judged, timed, train_gated
 from edgewise.recipes.training import open_training
 from edgewise.recipes.unfinished import check_same
 from edgewise.trace import trace
+from edgewise.train.batches import JudgedData
 from edgewise.train.checkpoint import fingerprint
 
 PLAN_FILE = "gates.json"
@@ -45,17 +47,50 @@ class SparsifyResult:
     value: Mapping[str, Any]
     folder: Path | None = None
 
+    @property
+    def module(self) -> GatedNetwork:
+        """The network with its gates: a module that prunes for each input, in evaluation mode."""
+        assert isinstance(self.model.model, GatedNetwork)
+        return self.model.model
+
+    @property
+    def plan(self) -> GatePlan:
+        """Its gates and their ratios."""
+        return self.module.full_plan
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of the test part that is right; none without one."""
+        found: float | None = self.value["result"]["accuracy"]
+        return found
+
+    @property
+    def speedup(self) -> float | None:
+        """How many times as fast as the fastest dense runtime, as measured; none where nothing was timed."""
+        return None if self.value["latency"] is None else float(self.value["latency"]["speedup"])
+
+    def __repr__(self) -> str:
+        """The result as people read it."""
+        return sparsify_card(self.to_json()).text()
+
+    def _repr_html_(self) -> str:
+        return sparsify_card(self.to_json()).html()
+
     def to_json(self) -> dict[str, Any]:
         """All figures as JSON values, and where the run and its report lie."""
         places = {} if self.folder is None else {"run": str(self.folder), "report": str(self.folder / REPORT_FILE)}
         return {**self.value, **places}
 
 
-def run_sparsify(request: SparsifyRequest, *, progress: Progress | None = None) -> SparsifyResult:
+def run_sparsify(
+    request: SparsifyRequest, *, loaded: LoadedModel | None = None, data: JudgedData | None = None, progress: Progress | None = None
+) -> SparsifyResult:
     """Prunes a network's maps for each input: chooses ratios where asked to, trains with the masks on, judges, times.
 
     Args:
         request: The network and what to do.
+        loaded: The model where it is in memory already; the request's own is then not read.
+        data: The data where it is in memory already; of the request's, epochs and seed count.
         progress: Is told how far it is.
 
     Raises:
@@ -68,21 +103,21 @@ def run_sparsify(request: SparsifyRequest, *, progress: Progress | None = None) 
     if request.out is not None:
         prepare_folder(request.out, resume=request.resume)
     try:
-        loaded = load_request(request.model, gates=True).without_gates()
-        settings = _settings(request, loaded)
+        network = load_request(request.model, loaded=loaded, gates=True).without_gates()
+        settings = _settings(request, network)
         if request.resume and request.out is not None and is_finished(request.out):
             return _finished(request.out, settings, progress=watcher)
-        net = trace(loaded.model, loaded.inputs(), name=loaded.name).net
+        net = trace(network.model, network.inputs(), name=network.name).net
         gates = gates_of(net, request.ratios)
-        data = open_training(request.data, loaded, progress=watcher)
-        start = Start(loaded=loaded, net=net, plan=gates, data=data)
+        opened = open_training(request.data, network, given=data, progress=watcher)
+        start = Start(loaded=network, net=net, plan=gates, data=opened)
         plan, chosen = _planned(request, start, settings=settings, progress=watcher)
     except EdgewiseError:
         if request.out is not None and request.out.is_dir() and not any(request.out.iterdir()):
             request.out.rmdir()
         raise
-    judged = train_gated(request, loaded, plan, data, progress=watcher)
-    found = _measured(request, Found(loaded=loaded, net=net, plan=plan, chosen=chosen, judged=judged, data=data), progress=watcher)
+    judged = train_gated(request, network, plan, opened, progress=watcher)
+    found = _measured(request, Found(loaded=network, net=net, plan=plan, chosen=chosen, judged=judged, data=opened), progress=watcher)
     return _finish(request, found, settings=settings, seconds=time.monotonic() - start_s, progress=watcher)
 
 
@@ -137,7 +172,7 @@ def _at_budgets(network: GatedNetwork) -> list[GatedNetwork]:
 def _finish(request: SparsifyRequest, found: Found, *, settings: Mapping[str, Any], seconds: float, progress: Progress) -> SparsifyResult:
     loaded, judged = found.loaded, found.judged
     record = loaded.record.followed_by(judged.model.full_plan, trained=loaded.trained or judged.fine_tuned)
-    model = LoadedModel(model=judged.model, record=record, name=str(request.out or loaded.name), example=loaded.example)
+    model = LoadedModel(model=judged.model, record=record, name=str(request.out or f"{loaded.name}, pruned"), example=loaded.example)
     value = result_value(request, found, settings=settings, seconds=seconds, progress=progress)
     if request.out is not None:
         write_run(request.out, judged.model, record=record, result=value)

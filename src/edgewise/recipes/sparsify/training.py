@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from edgewise._core.errors import DataError
 from edgewise._core.progress import Progress
 from edgewise.dynamic import GatedNetwork
 from edgewise.dynamic.training import RatioAscent, SandwichSampling
@@ -14,9 +15,9 @@ from edgewise.ir.gates import Budget, GatePlan
 from edgewise.recipes.records import LoadedModel
 from edgewise.recipes.sparsify.request import SparsifyRequest
 from edgewise.recipes.training import CHECKPOINT_FILE, DISTILL_WEIGHT, history_of, warnings_of
+from edgewise.train.batches import Batches, JudgedData
 from edgewise.train.calibrate import recalibrate_batch_norm
-from edgewise.train.data import Dataset
-from edgewise.train.evaluate import accuracy
+from edgewise.train.evaluate import accuracy, accuracy_on
 from edgewise.train.loop import Checkpoint, FineTune, FineTuneResult, Goal, fine_tune
 
 BUDGET_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -57,7 +58,7 @@ class Judged:
     warnings: tuple[str, ...] = ()
 
 
-def train_gated(request: SparsifyRequest, dense: LoadedModel, plan: GatePlan, data: Dataset | None, *, progress: Progress) -> Judged:
+def train_gated(request: SparsifyRequest, dense: LoadedModel, plan: GatePlan, data: JudgedData | None, *, progress: Progress) -> Judged:
     """Trains a copy of the network with its gates, and judges both.
 
     Args:
@@ -84,10 +85,10 @@ def train_gated(request: SparsifyRequest, dense: LoadedModel, plan: GatePlan, da
     return Judged(
         model=network,
         fine_tuned=True,
-        baseline=accuracy(dense.model, data.test) if judge else None,
-        baseline_validation=accuracy(dense.model, data.validation) if judge else None,
-        accuracy=by_budget[-1] if by_budget else accuracy(network, data.test),
-        accuracy_validation=accuracy(network, data.validation),
+        baseline=accuracy_on(dense.model, data.test) if judge else None,
+        baseline_validation=accuracy_on(dense.model, data.validation) if judge else None,
+        accuracy=by_budget[-1] if by_budget else accuracy_on(network, data.test),
+        accuracy_validation=accuracy_on(network, data.validation),
         untrained_validation=None if tuned is None or request.one_for_all else tuned.score_before,
         by_budget=by_budget,
         history=() if tuned is None else history_of(tuned),
@@ -97,14 +98,25 @@ def train_gated(request: SparsifyRequest, dense: LoadedModel, plan: GatePlan, da
     )
 
 
-def _recalibrated(model: nn.Module, plan: GatePlan, data: Dataset, *, progress: Progress) -> GatedNetwork:
+def held_out(data: JudgedData) -> Batches:
+    """The validation part.
+
+    Raises:
+        DataError: There is none.
+    """
+    if data.validation is None:
+        raise DataError("ratios and budgets are chosen by images that were not trained on, got data without a validation part")
+    return data.validation
+
+
+def _recalibrated(model: nn.Module, plan: GatePlan, data: JudgedData, *, progress: Progress) -> GatedNetwork:
     progress.note("recalibrating batch norms with the gates at work")
     network = GatedNetwork(model, plan)
     recalibrate_batch_norm(network, data.train)
     return network.eval()
 
 
-def _tuned(request: SparsifyRequest, model: nn.Module, plan: GatePlan, data: Dataset, *, progress: Progress) -> FineTuneResult:
+def _tuned(request: SparsifyRequest, model: nn.Module, plan: GatePlan, data: JudgedData, *, progress: Progress) -> FineTuneResult:
     assert request.data is not None
     config = FineTune(
         epochs=request.data.epochs, lr=request.lr, seed=request.seed, distill_weight=DISTILL_WEIGHT if request.distill else 0.0
@@ -117,7 +129,7 @@ def _tuned(request: SparsifyRequest, model: nn.Module, plan: GatePlan, data: Dat
     return fine_tune(GatedNetwork(model, plan), data, config=config, goal=goal, checkpoint=checkpoint, progress=progress)
 
 
-def _score_of_ends(model: nn.Module, plan: GatePlan, data: Dataset) -> float:
+def _score_of_ends(model: nn.Module, plan: GatePlan, data: JudgedData) -> float:
     """Mean validation accuracy of the densest and the sparsest network, each with statistics of its own."""
     found = []
     for share in (0.0, 1.0):
@@ -125,11 +137,11 @@ def _score_of_ends(model: nn.Module, plan: GatePlan, data: Dataset) -> float:
         assert isinstance(network, GatedNetwork)
         network.set_ratios(plan.scaled(share))
         recalibrate_batch_norm(network, data.train, n_batches=_SCORING_BATCHES)
-        found.append(accuracy(network, data.validation))
+        found.append(accuracy(network, held_out(data)))
     return sum(found) / len(found)
 
 
-def _with_tables(network: GatedNetwork, data: Dataset, *, progress: Progress) -> tuple[GatedNetwork, tuple[float, ...]]:
+def _with_tables(network: GatedNetwork, data: JudgedData, *, progress: Progress) -> tuple[GatedNetwork, tuple[float, ...]]:
     """The network with batch-norm statistics for every budget, switched to the last, and the test accuracy at each."""
     served = network.with_budgets(tuple(Budget(share=share) for share in BUDGET_SHARES)).eval()
     progress.start("statistics of the budgets", len(BUDGET_SHARES))
@@ -138,7 +150,8 @@ def _with_tables(network: GatedNetwork, data: Dataset, *, progress: Progress) ->
         served.set_ratios(served.full_plan.scaled(share))
         recalibrate_batch_norm(served, data.train)
         served.keep_statistics(place)
-        found.append(accuracy(served, data.test))
+        if data.test is not None:
+            found.append(accuracy(served, data.test))
         progress.advance()
     served.switch(len(BUDGET_SHARES) - 1)
     return served, tuple(found)

@@ -1,6 +1,6 @@
 """One over-parameterised network becomes the network that meets a latency: kernel sizes, expansions, skips.
 
-Run ``python examples/06_search_for_latency.py``.
+Run ``python examples/07_search_for_latency.py``.
 """
 
 import argparse
