@@ -96,14 +96,24 @@ def render_explore(value: Value) -> str:
     """The front, what each method contributed, the recommended network, and where the study lies."""
     rows = {row["key"]: row for row in value["trials"]}
     front: list[list[object]] = [
-        [row["number"], row["method"], f"{row['ratio']:.3f}x", _ms(row["latency_s"]), row["kind"], row["runtime"]]
-        + [_percent(row["accuracy_validation"]), _percent(row["accuracy"]), row["run"]]
+        [
+            row["number"],
+            row["method"],
+            f"{row['ratio']:.3f}x",
+            _ms(row["latency_s"]),
+            row["kind"],
+            row["runtime"],
+            _percent(row["accuracy_validation"]),
+            _percent(row["accuracy"]),
+            row["run"],
+        ]
         for row in (rows[key] for key in value["front"])
     ]
     header = ["trial", "method", "latency", "median, ms", "kind", "runtime", "validation", "test", "run"]
     before = value["baseline"]
+    accuracies = f"{_percent(before['accuracy_validation'])} on validation, {_percent(before['accuracy'])} on test"
     parts = [
-        f"given: {_ms(before['latency_s'])} ms, {_percent(before['accuracy_validation'])} on validation, {_percent(before['accuracy'])} on test",
+        f"given: {_ms(before['latency_s'])} ms, {accuracies}",
         columns(header, front, numeric=[0, 2, 3, 6, 7]),
     ]
     methods: list[list[object]] = [

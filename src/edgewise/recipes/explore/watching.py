@@ -4,7 +4,7 @@ import time
 
 from edgewise._core.progress import Progress
 
-_KEPT = ("warning", "noisy", "waiting")
+_KEPT = ("noisy", "waiting")
 """Notes of the work inside a trial that are passed on; the others would drown the study's own lines."""
 
 
