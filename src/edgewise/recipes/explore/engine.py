@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgewise._core.units import LatencyTarget, format_duration
+from edgewise.dynamic import place_gates
 from edgewise.dynamic.training import RAMP
 from edgewise.recipes.explore.asking import Asker, Params, SearchSpace
 from edgewise.recipes.explore.budget import Clock, Pace, Work
@@ -18,6 +19,7 @@ from edgewise.recipes.explore.networks import Networks
 from edgewise.recipes.explore.opening import Opened
 from edgewise.recipes.explore.planning import Plan
 from edgewise.recipes.explore.point import Point
+from edgewise.recipes.explore.searching import Searched
 from edgewise.recipes.explore.trials import COMPLETE, FAILED, STOPPED, Trial, row_of
 from edgewise.recipes.explore.watching import StudyProgress
 from edgewise.recipes.runs import load_run, write_run
@@ -38,6 +40,7 @@ class Study:
         folder: Where it writes.
         plan: What the solvers proposed.
         ladder: Widths for latencies.
+        searched: Gives searched networks; none where no space is searched.
         networks: Makes the networks of points.
         executor: Trains and measures.
         bench: Measures by the executor, or prices where the device is simulated.
@@ -52,6 +55,7 @@ class Study:
     folder: StudyFolder
     plan: Plan
     ladder: Ladder
+    searched: Searched | None
     networks: Networks
     executor: Executor
     bench: Bench
@@ -294,15 +298,27 @@ class Engine:
     def _params_of(self, point: Point) -> Params | None:
         if self._study.asker is None or point.epochs != self._study.opened.epochs:
             return None
-        solved = next((one for one in self._study.ladder.known.values() if one.widths == point.widths), None)
-        share = 1.0 if solved is None or not point.widths else solved.share
+        share = 1.0
+        if point.architecture:
+            predicted_s, base_s = self._predicted_s(point), self._given_s()
+            share = 1.0 if predicted_s is None or base_s is None else predicted_s / base_s
+        elif point.widths:
+            share = next((one.share for one in self._study.ladder.known.values() if one.widths == point.widths), 1.0)
         return self._study.space.params(share=share, channels=point.channel_ratios, positions=point.spatial_ratios, base=point.base)
 
     def _point_of(self, params: Params) -> Point | None:
         """The network that the sampler's parameters stand for; none where no widths reach its latency."""
         base, share, channels, positions = self._study.space.read(params)
         widths: tuple[tuple[str, int], ...] = ()
-        if share < 1:
+        architecture: tuple[str, ...] | None = ()
+        if base == "searched":
+            assert self._study.searched is not None
+            architecture = self._study.searched.at(share)
+            if architecture is None:
+                return None
+            n_blocks = place_gates(self._study.searched.net(architecture)).n_blocks
+            channels, positions = channels[:n_blocks], positions[:n_blocks]
+        elif share < 1:
             solved = self._study.ladder.at(LatencyTarget(ratio=share))
             self._keep_ladder()
             if solved.why is not None:
@@ -312,6 +328,7 @@ class Engine:
         return Point(
             base=base,
             widths=widths,
+            architecture=architecture,
             channel_ratios=channels,
             spatial_ratios=positions,
             epochs=opened.epochs,
@@ -324,7 +341,15 @@ class Engine:
         kept = replace(study.plan, ladder=study.ladder.known)
         study.folder.keep_plan(kept.to_json())
 
+    def _given_s(self) -> float | None:
+        """Latency of the given network where the space was priced."""
+        return None if self._study.searched is None else self._study.searched.given_s
+
     def _predicted_s(self, point: Point) -> float | None:
+        if point.architecture:
+            return None if self._study.searched is None else self._study.searched.predicted_s(point.architecture)
+        if not point.widths:
+            return None
         found = next((one for one in self._study.ladder.known.values() if one.widths == point.widths), None)
         return None if found is None else found.predicted_s
 

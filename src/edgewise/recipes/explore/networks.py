@@ -10,6 +10,7 @@ from edgewise.ir import NetSpec
 from edgewise.ir.gates import GatePlan
 from edgewise.recipes.explore.opening import Opened, Scores
 from edgewise.recipes.explore.point import Point
+from edgewise.recipes.explore.searching import Searched
 from edgewise.recipes.fit import widths_of
 from edgewise.recipes.records import LoadedModel
 from edgewise.recipes.runs import is_finished, write_run
@@ -43,13 +44,17 @@ class Networks:
     Args:
         opened: The given network.
         scores: Which channels are kept: the most important ones.
+        searched: Gives the searched ones; none where no space is searched.
     """
 
-    def __init__(self, opened: Opened, scores: Scores) -> None:
-        self._opened, self._scores = opened, scores
+    def __init__(self, opened: Opened, scores: Scores, searched: Searched | None = None) -> None:
+        self._opened, self._scores, self._searched = opened, scores, searched
 
     def net(self, point: Point) -> NetSpec:
         """A network as hardware sees it, gates left out."""
+        if point.architecture:
+            assert self._searched is not None
+            return self._searched.net(point.architecture)
         return self._opened.net.with_widths(dict(point.widths))
 
     def counted(self, point: Point) -> Counted:
@@ -90,6 +95,9 @@ class Networks:
 
     def _start(self, point: Point) -> LoadedModel:
         loaded, traced = self._opened.loaded, self._opened.traced
+        if point.architecture:
+            assert self._searched is not None
+            loaded = self._searched.network(point.architecture)
         model, record = loaded.model, loaded.record
         if point.widths:
             present = self._opened.net.widths

@@ -1,7 +1,7 @@
 """The networks that the solvers propose: widths for several latencies, and dynamic sparsity at several strengths on each."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -14,6 +14,7 @@ from edgewise.ir import NetSpec
 from edgewise.recipes.explore.ladder import Ladder, Solved
 from edgewise.recipes.explore.opening import Opened, Scores
 from edgewise.recipes.explore.point import Point
+from edgewise.recipes.explore.searching import Searched
 from edgewise.recipes.sparsify.ratios import GRID, choose_for_macs
 from edgewise.recipes.sparsify.request import RatioRequest
 
@@ -33,6 +34,9 @@ class Plan:
         sensitivity: What pruning each block costs; none where no dynamic network is tried.
         notes: What was left out, and why.
         seconds: Time that planning took.
+        profile_s: Time of it that profiling the network on the device took.
+        search_s: Time of it that searching the space took.
+        shares: Latencies that the space reaches, as shares of the given network's; empty where none is searched.
     """
 
     points: tuple[Point, ...]
@@ -42,7 +46,8 @@ class Plan:
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
     profile_s: float = 0.0
-    search: Mapping[str, Any] = field(default_factory=dict)
+    search_s: float = 0.0
+    shares: tuple[float, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The plan as JSON values."""
@@ -54,7 +59,8 @@ class Plan:
             "notes": list(self.notes),
             "seconds": self.seconds,
             "profile_s": self.profile_s,
-            "search": dict(self.search),
+            "search_s": self.search_s,
+            "shares": list(self.shares),
         }
 
     @staticmethod
@@ -73,7 +79,8 @@ class Plan:
                 notes=tuple(str(note) for note in value["notes"]),
                 seconds=float(value["seconds"]),
                 profile_s=float(value["profile_s"]),
-                search=dict(value["search"]),
+                search_s=float(value["search_s"]),
+                shares=tuple(float(share) for share in value["shares"]),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise RunError(f"plan.json of the study is damaged ({error}); delete the folder and start again") from error
@@ -125,6 +132,49 @@ def plan_points(opened: Opened, ladder: Ladder, scores: Scores, *, progress: Pro
     for note in notes:
         progress.note(note)
     return Plan(points=tuple(dict.fromkeys(points)), ladder=ladder.known, scores=scores, sensitivity=sensitivity, notes=tuple(notes))
+
+
+def with_searched(plan: Plan, opened: Opened, searched: Searched, *, progress: Progress) -> Plan:
+    """The plan with searched networks for the same latencies, and the middle one's dynamic sparsity on each; every third is one of them.
+
+    Args:
+        plan: Widths and dynamic sparsity.
+        opened: The given network, the data, the device.
+        searched: Searches the space, or has done so.
+        progress: Is told how far it is.
+    """
+    shares, notes = searched.outlook().shares, []
+    points: list[Point] = []
+    for target in middle_first(opened.request.latencies):
+        architecture = searched.at(target.seconds(searched.given_s) / searched.given_s)
+        if architecture is None:
+            notes.append(f"no searched network for {target}: space {searched.space.name!r} reaches {shares[0]:.2f}x to {shares[1]:.2f}x")
+            continue
+        strengths = [None] if opened.no_dynamic is not None else [None, *middle_first(opened.request.strengths)[:1]]
+        for strength in strengths:
+            ratios = ((), ()) if strength is None else searched.ratios(architecture, strength)
+            if ratios is not None:
+                points.append(replace(solver_point(opened, widths=(), ratios=ratios), base="searched", architecture=architecture))
+    for note in notes:
+        progress.note(note)
+    return replace(
+        plan,
+        points=tuple(dict.fromkeys(_mixed(plan.points, points))),
+        notes=(*plan.notes, *notes),
+        search_s=searched.seconds,
+        shares=shares,
+    )
+
+
+def _mixed(points: Sequence[Point], others: Sequence[Point]) -> list[Point]:
+    """The given networks, then two of the one kind and one of the other in turn."""
+    given = [point for point in points if point.method == "given"]
+    first, second = [point for point in points if point.method != "given"], list(others)
+    found = [*given]
+    while first or second:
+        found += [*first[:2], *second[:1]]
+        first, second = first[2:], second[1:]
+    return found
 
 
 def solver_point(opened: Opened, *, widths: tuple[tuple[str, int], ...], ratios: tuple[Sequence[float], Sequence[float]]) -> Point:

@@ -7,34 +7,37 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from edgewise._core.errors import UsageError
 from edgewise._core.files import write_text
 from edgewise._core.progress import Progress, SilentProgress
 from edgewise._core.units import format_duration
 from edgewise.measure.host import provenance
 from edgewise.recipes.explore.asking import Asker, SearchSpace, import_optuna
-from edgewise.recipes.explore.budget import MEASURE_S, PRICE_S, Clock, Pace, pace_of
+from edgewise.recipes.explore.budget import MEASURE_S, PRICE_S, Clock, Pace, Work, pace_of
 from edgewise.recipes.explore.engine import Bench, Engine, Study
 from edgewise.recipes.explore.executor import Executor, LocalExecutor, Measurement
 from edgewise.recipes.explore.folder import REPORT_FILE, StudyFolder
 from edgewise.recipes.explore.ladder import Ladder
 from edgewise.recipes.explore.networks import Networks
 from edgewise.recipes.explore.opening import Opened, open_study
-from edgewise.recipes.explore.planning import Plan, given_points, plan_points
+from edgewise.recipes.explore.planning import Plan, given_points, plan_points, with_searched
 from edgewise.recipes.explore.point import Point
 from edgewise.recipes.explore.pricing import price_runs
 from edgewise.recipes.explore.request import ExploreRequest
 from edgewise.recipes.explore.result import ExploreResult, Row, contributions_of, front_rows, recommended_of, reference_of, volume_of
+from edgewise.recipes.explore.searching import Searched
+from edgewise.recipes.explore.threads import torch_threads
 from edgewise.recipes.explore.trials import FAILED, Trial, replay
 from edgewise.recipes.explore.watching import StudyProgress
 from edgewise.recipes.runs import load_run
+from edgewise.recipes.searching.prices import net_of
 from edgewise.train.evaluate import accuracy
 
 _MOST_ROUNDS = 3
 """Rounds of measuring the front again: a network that a new measurement lets onto the front is measured in the next."""
 _LEAST_POPULATION, _MOST_POPULATION = 8, 20
+SEARCH_RATIO = 1.5
+"""Time of a step of a search over one of the space's largest network, until it is known."""
 
 
 def run_explore(request: ExploreRequest, *, progress: Progress | None = None) -> ExploreResult:
@@ -80,9 +83,10 @@ class _Session:
         opened, folder = self._opened, self._folder
         if not folder.begun:
             folder.begin(opened.settings())
-        plan, ladder = self._plan()
+        searched = None if opened.space is None else Searched(opened, folder.path / "search", progress=self._progress)
+        plan, ladder = self._plan(searched)
         self._stack.callback(ladder.close)
-        networks = Networks(opened, plan.scores)
+        networks = Networks(opened, plan.scores, searched)
         networks.write_given(folder.given)
         space = _space_of(opened, plan)
         asker = self._asker(plan, space)
@@ -94,6 +98,7 @@ class _Session:
             folder=folder,
             plan=plan,
             ladder=ladder,
+            searched=searched,
             networks=networks,
             executor=executor,
             bench=self._bench(executor),
@@ -108,7 +113,7 @@ class _Session:
         engine.run()
         return _Finish(study, engine).run()
 
-    def _plan(self) -> tuple[Plan, Ladder]:
+    def _plan(self, searched: Searched | None) -> tuple[Plan, Ladder]:
         """The plan: kept by a session before, listed by a person, or made now."""
         opened, kept = self._opened, self._folder.kept_plan()
         if kept is not None:
@@ -122,6 +127,8 @@ class _Session:
             plan = Plan(points=listed, ladder={}, scores=scores)
         else:
             plan = plan_points(opened, ladder, scores, progress=self._progress)
+        if searched is not None and opened.given_points is None:
+            plan = with_searched(plan, opened, searched, progress=self._progress)
         plan = replace(plan, seconds=time.monotonic() - start_s, profile_s=ladder.profile_s)
         self._folder.keep_plan(plan.to_json())
         self._folder.append({"event": "planned", "spent_s": self._before_s + plan.seconds})
@@ -221,12 +228,8 @@ class _Finish:
             row["accuracy"] = trial.accuracy
 
     def _test_accuracy(self, run: Path) -> float:
-        study, before = self._study, torch.get_num_threads()
-        torch.set_num_threads(study.opened.threads)
-        try:
-            return accuracy(load_run(run).loaded.model, study.opened.data.test)
-        finally:
-            torch.set_num_threads(before)
+        with torch_threads(self._study.opened.threads):
+            return accuracy(load_run(run).loaded.model, self._study.opened.data.test)
 
     def _value(self, front: Sequence[Row], measured: Measurement | None) -> dict[str, Any]:
         study, rows = self._study, self._rows
@@ -246,11 +249,11 @@ class _Finish:
             "kind": "simulated" if opened.simulated else "measured",
             "budget_s": opened.request.budget_s,
             "seconds": seconds,
-            "training_s": training_s,
+            "training_s": training_s + study.plan.search_s,
             "measuring_s": measuring_s,
-            "planning_s": study.plan.seconds - study.plan.profile_s,
-            "engine_share": max(0.0, 1 - (training_s / study.executor.slots + measuring_s) / seconds),
-            "method_seconds": _by_method(rows),
+            "planning_s": study.plan.seconds - study.plan.profile_s - study.plan.search_s,
+            "engine_share": max(0.0, 1 - (training_s / study.executor.slots + study.plan.search_s + measuring_s) / seconds),
+            "method_seconds": _by_method(rows, search_s=study.plan.search_s),
             "baseline": baseline,
             "trials": rows,
             "front": [row["key"] for row in front],
@@ -294,13 +297,9 @@ def _open_executor(opened: Opened, *, progress: Progress) -> Executor:
 
 def _pace(opened: Opened, *, progress: StudyProgress) -> Pace:
     progress.note("timing a few training steps")
-    before = torch.get_num_threads()
-    torch.set_num_threads(opened.threads)
-    try:
-        measure_s = PRICE_S if opened.simulated else MEASURE_S
+    measure_s = PRICE_S if opened.simulated else MEASURE_S
+    with torch_threads(opened.threads):
         return pace_of(opened.loaded.model, opened.net.macs, opened.gates, opened.data, measure_s=measure_s)
-    finally:
-        torch.set_num_threads(before)
 
 
 def _check_budget(opened: Opened, pace: Pace) -> None:
@@ -309,8 +308,6 @@ def _check_budget(opened: Opened, pace: Pace) -> None:
     Raises:
         UsageError: It is too small; says how long one trial takes.
     """
-    from edgewise.recipes.explore.budget import Work
-
     budget_s = opened.request.budget_s
     trial_s = pace.trial_s([Work(macs=opened.net.macs, epochs=opened.epochs, dynamic=False)])
     if budget_s is not None and trial_s > budget_s:
@@ -318,12 +315,26 @@ def _check_budget(opened: Opened, pace: Pace) -> None:
             f"--budget {format_duration(budget_s)} is too small: one trial takes about {format_duration(trial_s)} here "
             f"(--epochs {opened.epochs:g}); give more time, or fewer epochs"
         )
+    if budget_s is None or opened.space is None:
+        return
+    largest = net_of(opened.space, opened.space.largest).macs
+    search_s = SEARCH_RATIO * pace.static_s * largest * opened.data.train.n_images * opened.request.search_epochs
+    if search_s + trial_s > budget_s:
+        raise UsageError(
+            f"--budget {format_duration(budget_s)} is too small: searching space {opened.space.name!r} takes about "
+            f"{format_duration(search_s)} here (--search-epochs {opened.request.search_epochs:g}), and one trial about "
+            f"{format_duration(trial_s)}; give more time, or fewer epochs"
+        )
 
 
 def _space_of(opened: Opened, plan: Plan) -> SearchSpace:
     reached = [solved.share for solved in plan.ladder.values() if solved.why is None]
     dynamic = opened.no_dynamic is None and plan.sensitivity is not None
-    return SearchSpace(least_share=min(reached, default=1.0), n_blocks=opened.gates.n_blocks if dynamic else 0)
+    return SearchSpace(
+        least_share=min(1.0, *reached, *plan.shares[:1], 1.0),
+        n_blocks=opened.gates.n_blocks if dynamic else 0,
+        bases=("given", "searched") if plan.shares else ("given",),
+    )
 
 
 def _fresh(trial: Trial) -> Row:
@@ -341,8 +352,8 @@ def _latencies(measured: Measurement) -> Row:
     }
 
 
-def _by_method(rows: Sequence[Row]) -> dict[str, float]:
-    found: dict[str, float] = {}
+def _by_method(rows: Sequence[Row], *, search_s: float) -> dict[str, float]:
+    found: dict[str, float] = {"searched": search_s} if search_s else {}
     for row in rows:
         found[row["method"]] = found.get(row["method"], 0.0) + row["seconds"]
     return found

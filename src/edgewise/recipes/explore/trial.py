@@ -1,11 +1,7 @@
 """Training one network of a study: a rung, from a run folder to a run folder."""
 
 import platform
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
-
-import torch
 
 from edgewise._core.errors import EdgewiseError, StorageError
 from edgewise._core.progress import Progress, SilentProgress
@@ -14,6 +10,7 @@ from edgewise.dynamic import GatedNetwork
 from edgewise.dynamic.training import RatioAscent
 from edgewise.models.weights import load_weights, save_weights
 from edgewise.recipes.explore.executor import TrialOutcome, TrialTask
+from edgewise.recipes.explore.threads import torch_threads
 from edgewise.recipes.records import LoadedModel
 from edgewise.recipes.runs import is_finished, load_run, write_run
 from edgewise.recipes.training import CHECKPOINT_FILE, START_FILE, open_training
@@ -57,7 +54,7 @@ def train_trial(task: TrialTask, data: Dataset, *, progress: Progress | None = N
     if is_finished(task.folder):
         known = load_run(task.folder).result
         return TrialOutcome(**{name: known[name] for name in TrialOutcome.__dataclass_fields__})
-    with _threads(task.threads):
+    with torch_threads(task.threads):
         try:
             return _train(task, data, progress or SilentProgress())
         except StorageError:
@@ -128,13 +125,3 @@ def _at_rung(data: Dataset, rung: int) -> Dataset:
         return data
     seed = int(make_rng(data.train.seed, "rung", rung).integers(2**31))
     return replace(data, train=replace(data.train, seed=seed))
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
