@@ -105,41 +105,66 @@ class Asker:
                 stale.unlink()
         storage = JournalStorage(JournalFileBackend(str(journal)))
         self._study = self._optuna.create_study(storage=storage, study_name=_STUDY, directions=["maximize", "minimize"])
-        self._trials: dict[int, Any] = {}
+        self._numbers: dict[int, int] = {}
         self._pending: Any = None
         self._asked = 0
 
-    def propose(self, params: Params | None = None) -> Params:
-        """What to try next; :meth:`take` or :meth:`drop` must follow.
-
-        Args:
-            params: What somebody else proposed; none to propose.
-        """
-        self._study.sampler = self._new_sampler()
-        if params is not None:
-            self._study.enqueue_trial(dict(params))
+    def propose(self) -> Params:
+        """What to try next; :meth:`take` or :meth:`drop` must follow."""
+        self._renew()
         self._pending = self._study.ask(fixed_distributions=self._space.distributions())
-        self._asked += 1
         return dict(self._pending.params)
 
     def take(self, number: int) -> None:
         """The proposal becomes a trial of the study."""
-        self._trials[number], self._pending = self._pending, None
+        self._numbers[number], self._pending = self._pending.number, None
 
     def drop(self) -> None:
         """The proposal is not tried: it counts as failed."""
         self._study.tell(self._pending, state=self._optuna.trial.TrialState.FAIL)
         self._pending = None
 
+    def hear(self, number: int | None, params: Params) -> None:
+        """Somebody else proposed a network, or this sampler did in a session before.
+
+        Networks that are enqueued are no parents to Optuna's NSGA-II, so they are added to the generation that a proposal would
+        be of.
+
+        Args:
+            number: The trial that it is; none for a proposal that was dropped.
+            params: What stands for the network.
+        """
+        self._renew()
+        states = self._optuna.trial.TrialState
+        distributions = self._space.distributions()
+        trial = self._optuna.trial.create_trial(
+            state=states.FAIL if number is None else states.RUNNING,
+            params={name: params[name] for name in distributions},
+            distributions=distributions,
+        )
+        self._study.add_trial(trial)
+        added = self._study.get_trials(deepcopy=False)[-1]
+        if number is None:
+            return
+        self._numbers[number] = added.number
+        if isinstance(self._study.sampler, self._optuna.samplers.NSGAIISampler):
+            generation = self._study.sampler.get_trial_generation(self._study, added)
+            self._study.sampler.get_parent_population(self._study, generation)
+
     def tell(self, number: int, value: Value | None) -> None:
         """What came of a trial; none where it failed."""
-        trial = self._trials.pop(number, None)
+        trial = self._numbers.pop(number, None)
         if trial is None:
             return
         if value is None:
             self._study.tell(trial, state=self._optuna.trial.TrialState.FAIL)
         else:
             self._study.tell(trial, [value.accuracy, value.ratio])
+
+    def _renew(self) -> None:
+        """Gives the study a sampler whose random numbers depend on nothing but the seed and how many were asked before."""
+        self._study.sampler = self._new_sampler()
+        self._asked += 1
 
     def _new_sampler(self) -> Any:  # noqa: ANN401 - one of Optuna's
         samplers = self._optuna.samplers

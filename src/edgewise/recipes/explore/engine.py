@@ -1,69 +1,23 @@
 """The loop of a study: which network is tried next, how far it is trained, and when to stop."""
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
-from edgewise._core.units import LatencyTarget, format_duration
-from edgewise.dynamic import place_gates
+from edgewise._core.errors import DeviceError, ExportError
+from edgewise._core.units import format_duration
 from edgewise.dynamic.training import RAMP
-from edgewise.recipes.explore.asking import Asker, Params, SearchSpace
-from edgewise.recipes.explore.budget import Clock, Pace, Work
-from edgewise.recipes.explore.executor import Executor, Measurement, TrialOutcome, TrialTask
-from edgewise.recipes.explore.folder import StudyFolder
+from edgewise.recipes.explore.budget import Pace, Work
+from edgewise.recipes.explore.executor import Measurement, TrialOutcome, TrialTask
 from edgewise.recipes.explore.fronts import front_of
 from edgewise.recipes.explore.halving import rungs_of, why_stopped
-from edgewise.recipes.explore.ladder import Ladder
-from edgewise.recipes.explore.networks import Networks
 from edgewise.recipes.explore.opening import Opened
-from edgewise.recipes.explore.planning import Plan
 from edgewise.recipes.explore.point import Point
-from edgewise.recipes.explore.searching import Searched
+from edgewise.recipes.explore.proposing import Proposal, Proposer
+from edgewise.recipes.explore.study import Study
 from edgewise.recipes.explore.trials import COMPLETE, FAILED, STOPPED, Trial, row_of
-from edgewise.recipes.explore.watching import StudyProgress
 from edgewise.recipes.runs import load_run, write_run
 
-Bench = Callable[[Path, Sequence[Path]], list[Measurement]]
-"""Measures or prices run folders beside the given network's."""
-_MOST_DROPPED = 40
-"""Proposals in a row that were tried before, after which nothing new is expected."""
 _LEAST_FRONT, _REPORT_S = 4, 5.0
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Study:
-    """Everything that a study works with.
-
-    Attributes:
-        opened: The given network, the data, the device.
-        folder: Where it writes.
-        plan: What the solvers proposed.
-        ladder: Widths for latencies.
-        searched: Gives searched networks; none where no space is searched.
-        networks: Makes the networks of points.
-        executor: Trains and measures.
-        bench: Measures by the executor, or prices where the device is simulated.
-        asker: Proposes further networks; none where a person listed them.
-        space: What may be proposed.
-        pace: How long trials take.
-        clock: The wall clock.
-        progress: Is told how far it is.
-    """
-
-    opened: Opened
-    folder: StudyFolder
-    plan: Plan
-    ladder: Ladder
-    searched: Searched | None
-    networks: Networks
-    executor: Executor
-    bench: Bench
-    asker: Asker | None
-    space: SearchSpace
-    pace: Pace
-    clock: Clock
-    progress: StudyProgress
 
 
 class Engine:
@@ -77,6 +31,7 @@ class Engine:
     def __init__(self, study: Study, trials: dict[int, Trial]) -> None:
         self._study, self.trials = study, trials
         self._running: dict[int, Trial] = {}
+        self._proposer = Proposer(study)
         self._exhausted = False
         self.measuring_s = 0.0
 
@@ -155,7 +110,13 @@ class Engine:
             self._end(trial, FAILED, last.why)
             return
         if trial.measurement is None:
-            self._measure(trial)
+            try:
+                self._measure(trial)
+            except (ExportError, DeviceError) as error:
+                if trial.point.method == "given":
+                    raise
+                self._end(trial, FAILED, f"it cannot be measured: {' '.join(str(error).split())}")
+                return
         if len(trial.rungs) == len(self._rungs(trial.point)):
             self._end(trial, COMPLETE, None)
             return
@@ -172,7 +133,7 @@ class Engine:
             trial.measurement = known
         else:
             (measured,) = study.bench(study.folder.given, [folder])
-            trial.measurement = _as_baseline(measured) if trial.point.method == "given" else measured
+            trial.measurement = as_baseline(measured) if trial.point.method == "given" else measured
             seconds = time.monotonic() - start_s
             self.measuring_s += seconds
             study.pace.measured(seconds, 1)
@@ -252,106 +213,30 @@ class Engine:
         waiting = [point for point in study.plan.points if point.key not in tried]
         for point in waiting:
             if self._fits(point):
-                return self._asked(point, self._params_of(point))
-        if waiting or study.asker is None or study.space.empty:
+                return self._asked(Proposal(point=point, params=self._proposer.params_of(point)))
+        proposal = None if waiting else self._proposer.next(tried, self._fits)
+        if proposal is None:
             self._exhausted = True
             return None
-        return self._proposed(tried)
+        return self._asked(proposal)
 
-    def _proposed(self, tried: set[str]) -> Trial | None:
-        study = self._study
-        assert study.asker is not None
-        for _ in range(_MOST_DROPPED):
-            params = study.asker.propose()
-            point = self._point_of(params)
-            if point is not None and point.key not in tried and self._fits(point):
-                return self._asked(point, params, proposed=True)
-            study.asker.drop()
-            study.folder.append({"event": "dropped", "params": params, "spent_s": study.clock.spent_s})
-            if point is not None and point.key not in tried:
-                break
-        self._exhausted = True
-        return None
-
-    def _asked(self, point: Point, params: Params | None, *, proposed: bool = False) -> Trial:
-        study = self._study
-        number = max(self.trials, default=-1) + 1
-        predicted_s = None if point.dynamic else self._predicted_s(point)
-        trial = Trial(number=number, point=point, params=params, predicted_s=predicted_s)
+    def _asked(self, proposal: Proposal) -> Trial:
+        study, number = self._study, max(self.trials, default=-1) + 1
+        predicted_s = None if proposal.point.dynamic else self._proposer.predicted_s(proposal.point)
+        trial = Trial(number=number, point=proposal.point, params=proposal.params, predicted_s=predicted_s)
         study.folder.append(
             {
                 "event": "asked",
                 "number": number,
-                "point": point.to_json(),
-                "params": params,
+                "point": trial.point.to_json(),
+                "params": trial.params,
                 "predicted_s": predicted_s,
                 "spent_s": study.clock.spent_s,
             }
         )
-        if study.asker is not None and params is not None:
-            if not proposed:
-                study.asker.propose(params)
-            study.asker.take(number)
+        self._proposer.took(proposal, number)
         self.trials[number] = trial
         return trial
-
-    def _params_of(self, point: Point) -> Params | None:
-        if self._study.asker is None or point.epochs != self._study.opened.epochs:
-            return None
-        share = 1.0
-        if point.architecture:
-            predicted_s, base_s = self._predicted_s(point), self._given_s()
-            share = 1.0 if predicted_s is None or base_s is None else predicted_s / base_s
-        elif point.widths:
-            share = next((one.share for one in self._study.ladder.known.values() if one.widths == point.widths), 1.0)
-        return self._study.space.params(share=share, channels=point.channel_ratios, positions=point.spatial_ratios, base=point.base)
-
-    def _point_of(self, params: Params) -> Point | None:
-        """The network that the sampler's parameters stand for; none where no widths reach its latency."""
-        base, share, channels, positions = self._study.space.read(params)
-        widths: tuple[tuple[str, int], ...] = ()
-        architecture: tuple[str, ...] | None = ()
-        if base == "searched":
-            assert self._study.searched is not None
-            architecture = self._study.searched.at(share)
-            if architecture is None:
-                return None
-            n_blocks = place_gates(self._study.searched.net(architecture)).n_blocks
-            channels, positions = channels[:n_blocks], positions[:n_blocks]
-        elif share < 1:
-            solved = self._study.ladder.at(LatencyTarget(ratio=share))
-            self._keep_ladder()
-            if solved.why is not None:
-                return None
-            widths = solved.widths
-        opened = self._study.opened
-        return Point(
-            base=base,
-            widths=widths,
-            architecture=architecture,
-            channel_ratios=channels,
-            spatial_ratios=positions,
-            epochs=opened.epochs,
-            seed=opened.request.seed,
-            origin="sampler",
-        )
-
-    def _keep_ladder(self) -> None:
-        study = self._study
-        kept = replace(study.plan, ladder=study.ladder.known)
-        study.folder.keep_plan(kept.to_json())
-
-    def _given_s(self) -> float | None:
-        """Latency of the given network where the space was priced."""
-        return None if self._study.searched is None else self._study.searched.given_s
-
-    def _predicted_s(self, point: Point) -> float | None:
-        if point.architecture:
-            return None if self._study.searched is None else self._study.searched.predicted_s(point.architecture)
-        if not point.widths:
-            return None
-        found = next((one for one in self._study.ladder.known.values() if one.widths == point.widths), None)
-        return None if found is None else found.predicted_s
 
     def _fits(self, point: Point) -> bool:
         return self.expected_s(point) + self._reserve_s() <= self._study.clock.left_s
@@ -361,12 +246,8 @@ class Engine:
         return self._study.pace.trial_s(self._work(point))
 
     def _reserve_s(self) -> float:
-        """Seconds for what comes last: the front measured again and judged on the test part, and the report."""
-        study = self._study
         values = [value for one in self.trials.values() if (value := one.value()) is not None]
-        networks = max(_LEAST_FRONT, len(front_of(values)) + 1)
-        scoring_s = study.pace.scoring_s(study.opened.net.macs, study.opened.data.test.n_images)
-        return networks * (scoring_s + study.pace.measure_s / 2) + _REPORT_S
+        return reserve_s(self._study.opened, self._study.pace, networks=len(front_of(values)))
 
     def _rungs(self, point: Point) -> tuple[float, ...]:
         return rungs_of(point.epochs, halved=self._study.opened.halved)
@@ -383,7 +264,19 @@ class Engine:
         return f"trial {trial.number}, {trial.describe()}{figures}{ended}{left}"
 
 
-def _as_baseline(measured: Measurement) -> Measurement:
+def reserve_s(opened: Opened, pace: Pace, *, networks: int) -> float:
+    """Seconds for what comes last: the front measured again and judged on the test part, and the report.
+
+    Args:
+        opened: The network and the data.
+        pace: How long scoring and measuring take.
+        networks: Networks on the front so far; a few more are expected at least.
+    """
+    scoring_s = pace.scoring_s(opened.net.macs, opened.data.test.n_images)
+    return max(_LEAST_FRONT, networks + 1) * (scoring_s + pace.measure_s / 2) + _REPORT_S
+
+
+def as_baseline(measured: Measurement) -> Measurement:
     """The given network beside itself: its latency is the baseline's, exactly."""
     return replace(
         measured,

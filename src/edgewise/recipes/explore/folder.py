@@ -109,6 +109,12 @@ class StudyFolder:
         """
         write_json(self.path / STUDY_FILE, {"format": FORMAT, "version": edgewise.__version__, "settings": dict(settings)})
 
+    def abandon(self) -> None:
+        """Takes back a study that never came to a plan; the folder goes where nothing else is in it."""
+        (self.path / STUDY_FILE).unlink(missing_ok=True)
+        if all(one.name == _LOCK_FILE for one in self.path.iterdir()):
+            shutil.rmtree(self.path)
+
     def check_settings(self, settings: Mapping[str, Any]) -> None:
         """Refuses to go on with another study.
 

@@ -7,14 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edgewise._core.errors import UsageError
+from edgewise._core.errors import EdgewiseError, UsageError
 from edgewise._core.files import write_text
 from edgewise._core.progress import Progress, SilentProgress
 from edgewise._core.units import format_duration
 from edgewise.measure.host import provenance
 from edgewise.recipes.explore.asking import Asker, SearchSpace, import_optuna
 from edgewise.recipes.explore.budget import MEASURE_S, PRICE_S, Clock, Pace, Work, pace_of
-from edgewise.recipes.explore.engine import Bench, Engine, Study
+from edgewise.recipes.explore.engine import Engine, reserve_s
 from edgewise.recipes.explore.executor import Executor, LocalExecutor, Measurement
 from edgewise.recipes.explore.folder import REPORT_FILE, StudyFolder
 from edgewise.recipes.explore.ladder import Ladder
@@ -26,6 +26,7 @@ from edgewise.recipes.explore.pricing import price_runs
 from edgewise.recipes.explore.request import ExploreRequest
 from edgewise.recipes.explore.result import ExploreResult, Row, contributions_of, front_rows, recommended_of, reference_of, volume_of
 from edgewise.recipes.explore.searching import Searched
+from edgewise.recipes.explore.study import Bench, Study
 from edgewise.recipes.explore.threads import torch_threads
 from edgewise.recipes.explore.trials import FAILED, Trial, replay
 from edgewise.recipes.explore.watching import StudyProgress
@@ -81,10 +82,17 @@ class _Session:
 
     def run(self) -> ExploreResult:
         opened, folder = self._opened, self._folder
-        if not folder.begun:
+        begun = folder.begun
+        if not begun:
             folder.begin(opened.settings())
         searched = None if opened.space is None else Searched(opened, folder.path / "search", progress=self._progress)
-        plan, ladder = self._plan(searched)
+        try:
+            with torch_threads(opened.threads):
+                plan, ladder = self._plan(searched)
+        except EdgewiseError:
+            if not begun:
+                folder.abandon()
+            raise
         self._stack.callback(ladder.close)
         networks = Networks(opened, plan.scores, searched)
         networks.write_given(folder.given)
@@ -282,7 +290,12 @@ class _Finish:
 
     def _warnings(self) -> list[str]:
         failed = [row for row in self._rows if row["state"] == FAILED]
-        found = list(self._study.plan.notes)
+        found, tried = list(self._study.plan.notes), {row["key"] for row in self._rows}
+        left = sum(point.key not in tried for point in self._study.plan.points)
+        if left:
+            found.append(
+                f"{left} of the networks planned were not tried before the end; --resume with a larger --budget or --trials goes on"
+            )
         found += [f"trial {row['number']} ({row['method']}) failed: {row['why']}" for row in failed]
         noisy = sum(bool(row["noisy"]) for row in self._rows)
         if noisy:
@@ -309,7 +322,7 @@ def _check_budget(opened: Opened, pace: Pace) -> None:
         UsageError: It is too small; says how long one trial takes.
     """
     budget_s = opened.request.budget_s
-    trial_s = pace.trial_s([Work(macs=opened.net.macs, epochs=opened.epochs, dynamic=False)])
+    trial_s = pace.trial_s([Work(macs=opened.net.macs, epochs=opened.epochs, dynamic=False)]) + reserve_s(opened, pace, networks=0)
     if budget_s is not None and trial_s > budget_s:
         raise UsageError(
             f"--budget {format_duration(budget_s)} is too small: one trial takes about {format_duration(trial_s)} here "

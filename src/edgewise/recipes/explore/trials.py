@@ -134,8 +134,7 @@ def _heard(event: Mapping[str, Any], trials: dict[int, Trial], asker: Asker | No
     kind = event["event"]
     if kind == "dropped":
         if asker is not None:
-            asker.propose(event["params"])
-            asker.drop()
+            asker.hear(None, event["params"])
         return
     if kind == "asked":
         trial = Trial(
@@ -146,8 +145,7 @@ def _heard(event: Mapping[str, Any], trials: dict[int, Trial], asker: Asker | No
         )
         trials[trial.number] = trial
         if asker is not None and trial.params is not None:
-            asker.propose(trial.params)
-            asker.take(trial.number)
+            asker.hear(trial.number, trial.params)
         return
     if kind not in ("rung", "measured", "trial", "judged"):
         return
