@@ -74,7 +74,7 @@ class KnownSolver:
     def solve(self, share: float) -> Solved:
         if share < LEAST_SHARE:
             raise UnreachableError("the fastest takes 0.45x")
-        widths = {tie.name: max(1, round(share * tie.width)) for tie in self._net.ties if tie.free}
+        widths = {tie.name: max(1, round(share * tie.width)) for tie in self._net.ties if tie.free and share < 1}
         return Solved(share=share, widths=tuple(sorted(widths.items())), predicted_s=share * 1e-3)
 
 
