@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import replace
+from typing import Any
 
 from edgewise._core.errors import DeviceError, ExportError
 from edgewise._core.units import format_duration
@@ -33,7 +34,6 @@ class Engine:
         self._running: dict[int, Trial] = {}
         self._proposer = Proposer(study)
         self._exhausted = False
-        self.measuring_s = 0.0
 
     def run(self) -> None:
         """Goes on until nothing more is to be done.
@@ -134,10 +134,10 @@ class Engine:
         else:
             (measured,) = study.bench(study.folder.given, [folder])
             trial.measurement = as_baseline(measured) if trial.point.method == "given" else measured
-            seconds = time.monotonic() - start_s
-            self.measuring_s += seconds
-            study.pace.measured(seconds, 1)
-        study.folder.append({"event": "measured", "number": trial.number, **trial.measurement.to_json(), "spent_s": study.clock.spent_s})
+            trial.measuring_s = time.monotonic() - start_s
+            study.pace.measured(trial.measuring_s, 1)
+        took = {"took_s": trial.measuring_s, "spent_s": study.clock.spent_s}
+        study.folder.append({"event": "measured", "number": trial.number, **trial.measurement.to_json(), **took})
 
     def _why_stopped(self, trial: Trial) -> str | None:
         study, rung = self._study, len(trial.rungs)
@@ -177,16 +177,16 @@ class Engine:
         study.folder.clear(trial.number, trial.point)
         study.progress.say(self._line(trial, row))
 
-    def _as_run(self, trial: Trial, row: dict[str, object]) -> dict[str, object]:
+    def _as_run(self, trial: Trial, row: dict[str, Any]) -> dict[str, Any]:
         """A trial's run as every run's result has it, so that reports and comparisons read it."""
         study, measured = self._study, trial.measurement
         device = study.opened.request.device
         counted = study.networks.counted(trial.point)
         given = study.networks.counted(Point())
         figures = ("latency_s", "min_s", "accuracy", "accuracy_validation", "macs", "params", "predicted_s", "energy_j", "kind")
-        baseline = {"macs": given.macs, "params": given.params}
+        baseline: dict[str, Any] = {"macs": given.macs, "params": given.params}
         if measured is not None:
-            baseline |= {"latency_s": measured.baseline_latency_s, "min_s": measured.baseline_min_s, "kind": measured.kind}  # type: ignore[dict-item]
+            baseline |= {"latency_s": measured.baseline_latency_s, "min_s": measured.baseline_min_s, "kind": measured.kind}
         return {
             "command": "explore trial",
             "model": study.opened.loaded.name,
@@ -256,7 +256,7 @@ class Engine:
         macs = self._study.networks.net(point).macs
         return [Work(macs=macs, epochs=epochs, dynamic=point.dynamic) for epochs in self._rungs(point)]
 
-    def _line(self, trial: Trial, row: dict[str, object]) -> str:
+    def _line(self, trial: Trial, row: dict[str, Any]) -> str:
         value, left_s = trial.value(), self._study.clock.left_s
         figures = "" if value is None else f": {value.accuracy:.2%} on validation, {value.ratio:.3f}x"
         ended = "" if row["state"] == COMPLETE else f", {row['state']}: {row['why']}"

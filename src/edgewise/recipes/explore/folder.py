@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +35,15 @@ class StudyFolder:
 
     Args:
         path: The folder.
+
+    Attributes:
+        path: The folder.
+        appended: Events added by this process.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.appended = 0
 
     @property
     def given(self) -> Path:
@@ -161,6 +166,7 @@ class StudyFolder:
                 events.write(json.dumps(dict(event), allow_nan=False).encode() + b"\n")
                 events.flush()
                 os.fsync(events.fileno())
+            self.appended += 1
         except OSError as error:
             raise storage_error(path, error) from error
 
@@ -200,8 +206,10 @@ class StudyFolder:
     def clear(self, number: int, point: Point) -> None:
         """Removes what a finished trial needs no longer."""
         shutil.rmtree(self.scratch(number, point), ignore_errors=True)
-        with suppress(OSError):
-            (self.path / _SCRATCH).rmdir()
+
+    def clear_all(self) -> None:
+        """Removes all that finished trials need no longer, and what a kill left of it."""
+        shutil.rmtree(self.path / _SCRATCH, ignore_errors=True)
 
 
 def _read(path: Path) -> dict[str, Any]:

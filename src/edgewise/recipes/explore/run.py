@@ -118,7 +118,12 @@ class _Session:
         )
         engine = Engine(study, trials)
         self._show_plan(study, engine)
+        before = folder.appended
         engine.run()
+        known = folder.kept_result() if folder.appended == before else None
+        if known is not None and (folder.path / REPORT_FILE).is_file():
+            self._progress.say(f"the study in {folder.path} is finished already; a larger --budget or --trials goes on with it")
+            return ExploreResult(value=known, folder=folder.path)
         return _Finish(study, engine).run()
 
     def _plan(self, searched: Searched | None) -> tuple[Plan, Ladder]:
@@ -189,7 +194,7 @@ class _Finish:
     """What comes last: the front measured again in one run, judged on the test part, and the result written."""
 
     def __init__(self, study: Study, engine: Engine) -> None:
-        self._study, self._engine = study, engine
+        self._study, self._engine, self._measuring_s = study, engine, 0.0
         self._rows = [_fresh(trial) for _, trial in sorted(engine.trials.items()) if trial.row is not None]
 
     def run(self) -> ExploreResult:
@@ -198,13 +203,15 @@ class _Finish:
         front = front_rows(self._rows)
         self._judge(front)
         value = self._value(front, baseline)
+        study.folder.clear_all()
         study.folder.keep_result(value)
         _write_report(study.folder.path / REPORT_FILE, value)
         return ExploreResult(value=value, folder=study.folder.path)
 
     def _measured_again(self) -> Measurement | None:
         """Brings the front's latencies in line: one interleaved run for all, until nothing new enters the front."""
-        study, known = self._study, {}
+        study = self._study
+        known: dict[str, Measurement] = {}
         latest: Measurement | None = next((one.measurement for one in self._engine.trials.values() if one.measurement), None)
         for _ in range(_MOST_ROUNDS):
             new = [row for row in front_rows(self._rows) if row["key"] not in known and row["method"] != "given"]
@@ -212,7 +219,7 @@ class _Finish:
                 break
             start_s = time.monotonic()
             measured = study.bench(study.folder.given, [study.folder.path / row["run"] for row in new])
-            self._engine.measuring_s += time.monotonic() - start_s
+            self._measuring_s += time.monotonic() - start_s
             for row, one in zip(new, measured, strict=True):
                 known[row["key"]] = one
                 row.update(_latencies(one))
@@ -246,7 +253,7 @@ class _Finish:
         reference = reference_of(baseline)
         seconds = study.clock.spent_s
         training_s = sum(row["training_s"] for row in rows)
-        measuring_s = self._engine.measuring_s + study.plan.profile_s
+        measuring_s = sum(one.measuring_s for one in self._engine.trials.values()) + self._measuring_s + study.plan.profile_s
         return {
             "command": "explore",
             "model": opened.loaded.name,

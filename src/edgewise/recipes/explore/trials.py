@@ -27,6 +27,7 @@ class Trial:
         predicted_s: Latency predicted before anything was measured; none where nothing predicts it.
         rungs: Outcomes of its rungs so far.
         measurement: Its latency; none before it was measured.
+        measuring_s: Seconds that measuring it took.
         row: Its row of the result; none before it is done.
         accuracy: On the test part; none where it was not judged there.
     """
@@ -37,6 +38,7 @@ class Trial:
     predicted_s: float | None = None
     rungs: list[TrialOutcome] = field(default_factory=list)
     measurement: Measurement | None = None
+    measuring_s: float = 0.0
     row: dict[str, Any] | None = None
     accuracy: float | None = None
 
@@ -154,6 +156,7 @@ def _heard(event: Mapping[str, Any], trials: dict[int, Trial], asker: Asker | No
         trial.rungs.append(TrialOutcome(**{name: event[name] for name in TrialOutcome.__dataclass_fields__}))
     elif kind == "measured":
         trial.measurement = Measurement(**{name: event[name] for name in Measurement.__dataclass_fields__})
+        trial.measuring_s = float(event["took_s"])
     elif kind == "judged":
         trial.accuracy = float(event["accuracy"])
     else:
