@@ -12,6 +12,7 @@ import pytest
 
 from edgewise._core.errors import RunError, UsageError
 from edgewise._core.files import sha256_of
+from edgewise.recipes.explore.budget import Clock, Pace
 from edgewise.recipes.explore.folder import EVENTS_FILE, STUDY_FILE, StudyFolder
 from edgewise.recipes.explore.result import ExploreResult
 from edgewise.recipes.explore.run import run_explore
@@ -66,6 +67,27 @@ def test_the_sampler_goes_on_where_it_was(explored: ExploreResult, model: ModelR
         again = run_explore(known.request(model, copy, resume=True))
         assert [row["key"] for row in again.trials] == [row["key"] for row in explored.trials]
         assert [row["accuracy_validation"] for row in again.trials] == [row["accuracy_validation"] for row in explored.trials]
+
+
+def test_no_trial_starts_that_does_not_fit(
+    model: ModelRequest, points: Path, known_study: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Every trial takes 100 s of a budget of 350 s, by a clock that the trials themselves move."""
+    done: list[object] = []
+    append = StudyFolder.append
+
+    def counted(self: StudyFolder, event: dict[str, object]) -> None:
+        append(self, event)
+        done.extend([event] if event["event"] == "trial" else [])
+
+    monkeypatch.setattr(StudyFolder, "append", counted)
+    monkeypatch.setattr(Clock, "spent_s", property(lambda _: 100.0 * len(done)))
+    monkeypatch.setattr(Pace, "trial_s", lambda *_: 100.0)
+    found = run_explore(known.request(model, tmp_path / "run", points=points, trials=None, budget_s=350.0))
+    assert len(found.trials) == 3 and found.value["budget_s"] == 350.0
+    assert any("2 of the networks planned were not tried before the end" in text for text in found.value["warnings"])
+    more = run_explore(known.request(model, tmp_path / "run", points=points, trials=None, budget_s=450.0, resume=True))
+    assert len(more.trials) == 4
 
 
 @pytest.fixture

@@ -64,7 +64,9 @@ class Engine:
             self._submit(trial)
 
     def _unfinished(self) -> Trial | None:
-        return next((one for number, one in sorted(self.trials.items()) if not one.done and number not in self._running), None)
+        """A trial to go on with; one that a session before had only begun waits where the time does not reach."""
+        waiting = [one for number, one in sorted(self.trials.items()) if not one.done and number not in self._running]
+        return next((one for one in waiting if one.rungs or self._fits(one.point)), None)
 
     def _submit(self, trial: Trial) -> None:
         opened, scratch = self._study.opened, self._study.folder.scratch(trial.number, trial.point)
