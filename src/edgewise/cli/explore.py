@@ -13,6 +13,9 @@ from edgewise.cli.progress import watch
 from edgewise.recipes.explore.request import EPOCHS, LATENCIES, STRENGTHS, ExploreRequest, parse_duration
 from edgewise.recipes.requests import DeviceRequest, ModelRequest
 
+_LATENCIES = ",".join(map(str, LATENCIES))
+_STRENGTHS = ",".join(f"{share:g}x" for share in STRENGTHS)
+
 
 def explore(
     model: opt.Model,
@@ -32,12 +35,10 @@ def explore(
     search_epochs: Annotated[
         float, typer.Option("--search-epochs", metavar="N", help="Passes of that search over the training data.")
     ] = 8.0,
-    latencies: Annotated[str, typer.Option("--latencies", metavar="T[,T…]", help="Latencies that widths are solved for.")] = ",".join(
-        map(str, LATENCIES)
-    ),
+    latencies: Annotated[str, typer.Option("--latencies", metavar="T[,T…]", help="Latencies that widths are solved for.")] = _LATENCIES,
     strengths: Annotated[
         str, typer.Option("--strengths", metavar="S[,S…]", help="Shares of the MACs that dynamic sparsity leaves.")
-    ] = ",".join(f"{share:g}x" for share in STRENGTHS),
+    ] = _STRENGTHS,
     sampler: Annotated[str, typer.Option("--sampler", metavar="S", help="nsga2, tpe or random.")] = "nsga2",
     lr: Annotated[float, typer.Option("--lr", metavar="R", help="Largest learning rate.")] = 0.05,
     trial_threads: Annotated[

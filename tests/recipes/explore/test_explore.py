@@ -1,6 +1,7 @@
 """A study from end to end, on embedded digits with latencies that follow a formula."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -119,13 +120,16 @@ class TestRuns:
         assert outcome(again) == outcome(listed)
 
     def test_a_finished_study_is_read_and_more_trials_are_added(
-        self, explored: ExploreResult, model: ModelRequest, known_study: None, tmp_path: Path
+        self, explored: ExploreResult, model: ModelRequest, known_study: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        import shutil
-
-        copy = Path(shutil.copytree(explored.folder, tmp_path / "copy"))
-        same = run_explore(known.request(model, copy, resume=True))
-        assert outcome(same) == outcome(explored)
+        copy, shown = Path(shutil.copytree(explored.folder, tmp_path / "copy")), tmp_path / "shown.json"
+        words = ["explore", model.model, "--weights", str(model.weights), "--input", "1x1x8x8", "--data", "digits", "--epochs", "0.4"]
+        words += ["--latencies", "0.8x,0.6x", "--strengths", "0.7x", "--trial-threads", "1", "--out", str(copy), "--resume"]
+        assert main([*words, "--trials", "8", "--json", str(shown)]) == 0
+        said = capsys.readouterr().out
+        assert "is finished already" in said and "recommended: trial" in said and "hypervolume" in said
+        value = json.loads(shown.read_text())
+        assert value["run"] == str(copy) and value["trials"] == explored.trials
         more = run_explore(known.request(model, copy, resume=True, trials=10))
         assert outcome(more)[:8] == outcome(explored)[:8] and len(more.trials) == 10
 

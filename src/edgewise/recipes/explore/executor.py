@@ -52,8 +52,8 @@ class TrialTask:
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> "TrialTask":
         """The task that :meth:`to_json` wrote."""
-        data = dict(value["data"])
-        data = DataRequest(**{**data, "mean": tuple(data["mean"]), "std": tuple(data["std"])})
+        wanted = dict(value["data"])
+        data = DataRequest(**{**wanted, "mean": tuple(wanted["mean"]), "std": tuple(wanted["std"])})
         places = {name: Path(value[name]) for name in ("start", "folder")}
         return TrialTask(**{**value, "point": Point.from_json(value["point"]), "data": data, **places})
 

@@ -124,10 +124,10 @@ def plan_points(opened: Opened, ladder: Ladder, scores: Scores, *, progress: Pro
     ]
     choose = _Chooser(opened, sensitivity, notes.append)
     points = [*given_points(opened)]
-    for _, _, solved, net, strength in sorted(ranked, key=lambda row: row[:2]):
+    for _, _, found, net, strength in sorted(ranked, key=lambda row: row[:2]):
         ratios = ((), ()) if strength is None else choose(net, strength)
         if ratios is not None:
-            widths = () if solved is None else solved.widths
+            widths = () if found is None else found.widths
             points.append(solver_point(opened, widths=widths, ratios=ratios))
     for note in notes:
         progress.note(note)

@@ -96,12 +96,13 @@ class Proposer:
         study, request = self._study, self._study.opened.request
         base, share, channels, positions = study.space.read(params)
         widths: tuple[tuple[str, int], ...] = ()
-        architecture: tuple[str, ...] | None = ()
+        architecture: tuple[str, ...] = ()
         if base == "searched":
             assert study.searched is not None
-            architecture = study.searched.at(share)
-            if architecture is None:
+            chosen = study.searched.at(share)
+            if chosen is None:
                 return None
+            architecture = chosen
             n_blocks = place_gates(study.searched.net(architecture)).n_blocks
             channels, positions = channels[:n_blocks], positions[:n_blocks]
         elif share < 1:
