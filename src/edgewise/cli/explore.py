@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 
 from edgewise._core.errors import UsageError
-from edgewise._core.units import LatencyTarget, format_duration, parse_latency, parse_ratio
+from edgewise._core.units import LatencyTarget, parse_latency, parse_ratio
 from edgewise.cli import options as opt
-from edgewise.cli.output import Value, check_destination, columns, show
+from edgewise.cli.output import Value, check_destination, show
 from edgewise.cli.progress import watch
 from edgewise.recipes.explore.request import EPOCHS, LATENCIES, STRENGTHS, ExploreRequest, parse_duration
 from edgewise.recipes.requests import DeviceRequest, ModelRequest
@@ -93,43 +93,14 @@ def explore(
     show(result, render=render_explore, path=json)
 
 
-def render_explore(value: Value) -> str:
-    """The front, what each method contributed, the recommended network, and where the study lies."""
-    rows = {row["key"]: row for row in value["trials"]}
-    front: list[list[object]] = [
-        [
-            row["number"],
-            row["method"],
-            f"{row['ratio']:.3f}x",
-            _ms(row["latency_s"]),
-            row["kind"],
-            row["runtime"],
-            _percent(row["accuracy_validation"]),
-            _percent(row["accuracy"]),
-            row["run"],
-        ]
-        for row in (rows[key] for key in value["front"])
-    ]
-    header = ["trial", "method", "latency", "median, ms", "kind", "runtime", "validation", "test", "run"]
-    before = value["baseline"]
-    accuracies = f"{_percent(before['accuracy_validation'])} on validation, {_percent(before['accuracy'])} on test"
-    parts = [
-        f"given: {_ms(before['latency_s'])} ms, {accuracies}",
-        columns(header, front, numeric=[0, 2, 3, 6, 7]),
-    ]
-    methods: list[list[object]] = [
-        [name, one["tried"], one["complete"], one["on_front"], f"{one['hypervolume']:.5f}", f"{one['hypervolume_without']:.5f}"]
-        for name, one in value["contributions"].items()
-    ]
-    parts.append(columns(["method", "tried", "in full", "on the front", "hypervolume", "of all others"], methods, numeric=[1, 2, 3, 4, 5]))
-    if value["recommended"] is not None:
-        chosen = rows[value["recommended"]["key"]]
-        parts.append(f"recommended: trial {chosen['number']} ({chosen['run']}), {value['recommended']['why']}")
-    spent = format_duration(value["seconds"])
-    parts.append(f"{len(rows)} networks in {spent}; {value['engine_share']:.1%} of it neither training nor measuring")
-    parts += [f"warning: {warning}" for warning in value["warnings"]]
-    parts += [f"{name}: {value[name]}" for name in ("run", "report") if value.get(name)]
-    return "\n\n".join(parts)
+def render_explore(value: Value) -> object:
+    """The front, what each method brought, the point to take, and where the study lies."""
+    from rich.console import Group
+
+    from edgewise.report.explore_terminal import explore_summary
+
+    places = [f"{name}: {value[name]}" for name in ("run", "report") if value.get(name)]
+    return Group(explore_summary(value), *places)
 
 
 def _targets(text: str) -> tuple[LatencyTarget, ...]:
@@ -137,11 +108,3 @@ def _targets(text: str) -> tuple[LatencyTarget, ...]:
     if not targets:
         raise UsageError(f"--latencies needs latencies such as 0.9x,0.7x, got {text!r}")
     return targets
-
-
-def _percent(share: float | None) -> str | None:
-    return None if share is None else f"{share:.2%}"
-
-
-def _ms(seconds: float | None) -> str | None:
-    return None if seconds is None else f"{seconds * 1e3:.3f}"

@@ -76,6 +76,14 @@ class TestResult:
             explored.best(latency="0.01x")
         assert explored.recommended is not None and explored.recommended["key"] == explored.value["recommended"]["key"]
 
+    def test_people_see_it_everywhere(self, explored: ExploreResult, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert "widths+dynamic" in explored._repr_html_()
+        page = (explored.folder / "report.html").read_text()
+        assert explored.trials[2]["run"] in page and "<script src" not in page
+        assert main(["report", str(explored.folder), "--out", str(tmp_path / "page.html")]) == 0
+        assert (tmp_path / "page.html").read_text() == page
+        capsys.readouterr()
+
     def test_macs_of_gated_networks_are_those_executed(self, explored: ExploreResult) -> None:
         for row in explored.trials:
             dynamic = "dynamic" in row["method"]
@@ -127,7 +135,7 @@ class TestRuns:
         words += ["--latencies", "0.8x,0.6x", "--strengths", "0.7x", "--trial-threads", "1", "--out", str(copy), "--resume"]
         assert main([*words, "--trials", "8", "--json", str(shown)]) == 0
         said = capsys.readouterr().out
-        assert "is finished already" in said and "recommended: trial" in said and "hypervolume" in said
+        assert "is finished already" in said and "brought by" in said and f"run: {copy}" in said
         value = json.loads(shown.read_text())
         assert value["run"] == str(copy) and value["trials"] == explored.trials
         more = run_explore(known.request(model, copy, resume=True, trials=10))

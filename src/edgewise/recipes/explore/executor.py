@@ -101,7 +101,7 @@ class Measurement:
         kind: ``measured`` or ``simulated``.
         runtime: What the network ran in.
         host: Name of the machine that measured; empty where simulated.
-        energy_j: Energy of one batch; none where the device does not say.
+        energy_j: Energy of one input; none where the device does not say.
         baseline_energy_j: The given network's.
         noisy: The timings scatter.
     """

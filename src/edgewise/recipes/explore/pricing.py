@@ -85,8 +85,7 @@ class _Chip:
             cost = price_network(net, chip, ChipSettings(accounting="gating"), plan=plan, masks=masks)
         if cost.latency_s is None:
             raise DeviceError(f"times of {chip.name} are unpublished, so that no latency can be explored on it; use isaac, or a chip file")
-        batch = self._device.batch
-        return cost.latency_s * batch, None if cost.energy_j is None else cost.energy_j * batch
+        return cost.latency_s * self._device.batch, cost.energy_j
 
 
 def _net(loaded: LoadedModel) -> NetSpec:

@@ -78,6 +78,11 @@ class ExploreResult:
             raise UsageError(f"trial {row['number']} failed and has no run folder: {row['why']}")
         return self.folder / str(row["run"])
 
+    def _repr_html_(self) -> str:
+        from edgewise.report.explore_notebook import front_html
+
+        return front_html({**self.value, "run": str(self.folder)})
+
     def to_json(self) -> dict[str, Any]:
         """All figures as JSON values, and where the study and its report lie."""
         return {**self.value, "run": str(self.folder), "report": str(self.folder / "report.html")}

@@ -205,7 +205,7 @@ class _Finish:
         value = self._value(front, baseline)
         study.folder.clear_all()
         study.folder.keep_result(value)
-        _write_report(study.folder.path / REPORT_FILE, value)
+        _write_report(study.folder, value)
         return ExploreResult(value=value, folder=study.folder.path)
 
     def _measured_again(self) -> Measurement | None:
@@ -383,7 +383,7 @@ def _words(point: Point) -> str:
     return Trial(number=0, point=point).describe()
 
 
-def _write_report(path: Path, value: dict[str, Any]) -> None:
+def _write_report(folder: StudyFolder, value: dict[str, Any]) -> None:
     from edgewise.report.explore import render_explore
 
-    write_text(path, render_explore(value))
+    write_text(folder.path / REPORT_FILE, render_explore({**value, "run": str(folder.path)}))
