@@ -37,6 +37,8 @@ from edgewise.train.evaluate import accuracy
 _MOST_ROUNDS = 3
 """Rounds of measuring the front again: a network that a new measurement lets onto the front is measured in the next."""
 _LEAST_POPULATION, _MOST_POPULATION = 8, 20
+LEAK = 0.04
+"""Validation accuracy above test accuracy from which the given network is taken to have seen the validation images."""
 SEARCH_RATIO = 1.5
 """Time of a step of a search over one of the space's largest network, until it is known."""
 
@@ -194,7 +196,7 @@ class _Finish:
     """What comes last: the front measured again in one run, judged on the test part, and the result written."""
 
     def __init__(self, study: Study, engine: Engine) -> None:
-        self._study, self._engine, self._measuring_s = study, engine, 0.0
+        self._study, self._engine, self._measuring_s, self._judging_s = study, engine, 0.0, 0.0
         self._rows = [_fresh(trial) for _, trial in sorted(engine.trials.items()) if trial.row is not None]
 
     def run(self) -> ExploreResult:
@@ -243,8 +245,11 @@ class _Finish:
             row["accuracy"] = trial.accuracy
 
     def _test_accuracy(self, run: Path) -> float:
+        start_s = time.monotonic()
         with torch_threads(self._study.opened.threads):
-            return accuracy(load_run(run).loaded.model, self._study.opened.data.test)
+            found = accuracy(load_run(run).loaded.model, self._study.opened.data.test)
+        self._judging_s += time.monotonic() - start_s
+        return found
 
     def _value(self, front: Sequence[Row], measured: Measurement | None) -> dict[str, Any]:
         study, rows = self._study, self._rows
@@ -253,6 +258,7 @@ class _Finish:
         reference = reference_of(baseline)
         seconds = study.clock.spent_s
         training_s = sum(row["training_s"] for row in rows)
+        alone_s = study.plan.search_s + self._judging_s
         measuring_s = sum(one.measuring_s for one in self._engine.trials.values()) + self._measuring_s + study.plan.profile_s
         return {
             "command": "explore",
@@ -264,10 +270,10 @@ class _Finish:
             "kind": "simulated" if opened.simulated else "measured",
             "budget_s": opened.request.budget_s,
             "seconds": seconds,
-            "training_s": training_s + study.plan.search_s,
+            "training_s": training_s + alone_s,
             "measuring_s": measuring_s,
             "planning_s": study.plan.seconds - study.plan.profile_s - study.plan.search_s,
-            "engine_share": max(0.0, 1 - (training_s / study.executor.slots + study.plan.search_s + measuring_s) / seconds),
+            "engine_share": max(0.0, 1 - (training_s / study.executor.slots + alone_s + measuring_s) / seconds),
             "method_seconds": _by_method(rows, search_s=study.plan.search_s),
             "baseline": baseline,
             "trials": rows,
@@ -276,7 +282,7 @@ class _Finish:
             "hypervolume": volume_of(rows, reference),
             "reference": {"ratio": reference.ratio, "accuracy": reference.accuracy},
             "recommended": recommended_of(front),
-            "warnings": self._warnings(),
+            "warnings": [*self._warnings(), *_seen_before(baseline)],
             "settings": opened.settings(),
             "provenance": provenance(seed=opened.request.seed),
         }
@@ -355,6 +361,17 @@ def _space_of(opened: Opened, plan: Plan) -> SearchSpace:
         n_blocks=opened.gates.n_blocks if dynamic else 0,
         bases=("given", "searched") if plan.shares else ("given",),
     )
+
+
+def _seen_before(baseline: Row) -> list[str]:
+    """A warning where the given network knows the validation images."""
+    validation, test = baseline["accuracy_validation"], baseline["accuracy"]
+    if validation is None or test is None or validation - test <= LEAK:
+        return []
+    return [
+        f"the given network is right on {validation:.1%} of the validation images and on {test:.1%} of the test images: it was probably "
+        "trained on the former too, so that validation favours it over all that was trained here; compare test accuracies"
+    ]
 
 
 def _fresh(trial: Trial) -> Row:

@@ -4,8 +4,8 @@ import time
 
 from edgewise._core.progress import Progress
 
-_KEPT = ("noisy", "waiting")
-"""Notes of the work inside a trial that are passed on; the others would drown the study's own lines."""
+_KEPT = ("waiting",)
+"""Notes of the work inside a trial that are passed on; the others would drown the study's own lines, or stand in its warnings."""
 
 
 class StudyProgress:
