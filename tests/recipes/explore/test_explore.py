@@ -9,9 +9,10 @@ import pytest
 from edgewise._core.errors import TargetError, UsageError
 from edgewise.cli import main
 from edgewise.dynamic import GatedNetwork
+from edgewise.recipes.explore.finishing import seen_before
 from edgewise.recipes.explore.fronts import Value, front_of
 from edgewise.recipes.explore.result import ExploreResult, value_of
-from edgewise.recipes.explore.run import _seen_before, run_explore
+from edgewise.recipes.explore.run import run_explore
 from edgewise.recipes.requests import DataRequest, DeviceRequest, ModelRequest
 from edgewise.recipes.runs import load_run
 from recipes.explore import known
@@ -229,9 +230,9 @@ class TestRefusals:
 
 
 def test_weights_that_know_the_validation_images_are_told() -> None:
-    assert _seen_before({"accuracy_validation": 0.93, "accuracy": 0.91}) == []
-    assert _seen_before({"accuracy_validation": None, "accuracy": None}) == []
-    (said,) = _seen_before({"accuracy_validation": 0.96, "accuracy": 0.88})
+    assert seen_before({"accuracy_validation": 0.93, "accuracy": 0.91}) == []
+    assert seen_before({"accuracy_validation": None, "accuracy": None}) == []
+    (said,) = seen_before({"accuracy_validation": 0.96, "accuracy": 0.88})
     assert "right on 96.0% of the validation images and on 88.0% of the test images" in said
 
 
