@@ -5,7 +5,8 @@ import io
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgewise.cli.progress import BarProgress, LineProgress, Stage, format_duration
+from edgewise._core.units import format_duration
+from edgewise.cli.progress import BarProgress, LineProgress, Stage
 
 
 class _Clock:

@@ -96,6 +96,21 @@ def format_seconds(seconds: float) -> str:
     return f"{seconds * 1e6:.3g} µs"
 
 
+def format_duration(seconds: float) -> str:
+    """A waiting time as people say it.
+
+    Example:
+        >>> format_duration(42.4), format_duration(130), format_duration(3661)
+        ('42 s', '2 min 10 s', '1 h 1 min')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
 def format_count(count: float) -> str:
     """A large count as people read it, with K, M or G.
 

@@ -21,11 +21,13 @@ from typer.main import get_command
 
 from edgewise._core.errors import EdgewiseError
 from edgewise.cli.app import app
+from edgewise.cli.explore import explore
 from edgewise.cli.search import search
 
 DONE, BUG, BAD_INPUT, INTERRUPTED, READER_GONE = 0, 1, 2, 130, 141
 
 app.command()(search)
+app.command()(explore)
 
 # typer publishes this class only as an ancestor of BadParameter.
 _ArgumentError = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
@@ -83,8 +85,8 @@ def how_to_go_on(words: Sequence[str]) -> str:
     """
     if "--resume" in words:
         return "run the same command again to go on"
-    # What has no run folder has nothing to go on with; the demo always has one.
-    if words[:1] == ["demo"] or (words[:1] in (["fit"], ["search"], ["sparsify"]) and "--out" in words):
+    # What has no run folder has nothing to go on with; the demo and a study always have one.
+    if words[:1] in (["demo"], ["explore"]) or (words[:1] in (["fit"], ["search"], ["sparsify"]) and "--out" in words):
         return "run the same command with --resume to go on"
     return "run the same command again: what was measured is kept"
 

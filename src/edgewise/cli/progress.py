@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from edgewise._core.progress import Progress
+from edgewise._core.units import format_duration
 
 _LINE_EVERY_S = 10.0
 _BAR_WIDTH = 24
@@ -156,18 +157,3 @@ class BarProgress:
             text = f"{'━' * filled}{'─' * (_BAR_WIDTH - filled)} {text}"
         self._stream.write(f"\r\x1b[2K{text}")
         self._stream.flush()
-
-
-def format_duration(seconds: float) -> str:
-    """A waiting time as people say it.
-
-    Example:
-        >>> format_duration(42.4), format_duration(130), format_duration(3661)
-        ('42 s', '2 min 10 s', '1 h 1 min')
-    """
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"

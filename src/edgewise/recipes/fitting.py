@@ -180,6 +180,11 @@ class Fitter:
 
         return solve_in_two(problem, limits, solver=self._request.solver, nearer=nearer, progress=self._progress)
 
+    def changed_widths(self, solution: Solution) -> dict[str, int]:
+        """Width after a solution of every tie that it changes."""
+        present = self._profiled.net.widths
+        return {name: width for name, width in self._builder.tie_widths(solution.widths).items() if width != present[name]}
+
     def problem(self, candidates: Mapping[str, tuple[int, ...]]) -> WidthProblem:
         """The width problem over these candidates."""
         return self._builder.problem(candidates, {name: self._off_step(name) for name in candidates})
@@ -203,8 +208,7 @@ class Fitter:
 
     def _measure(self, solution: Solution, *, ratio: float, correction: int) -> Attempt:
         request, profiled = self._request, self._profiled
-        widths = self._builder.tie_widths(solution.widths)
-        changed = {name: width for name, width in widths.items() if width != profiled.net.widths[name]}
+        changed = self.changed_widths(solution)
         plan = choose_channels(profiled.traced, changed, self._scores)
         model = apply_plan(profiled.loaded.model, plan, profiled.traced)
         net = profiled.net.with_widths(changed)

@@ -94,30 +94,47 @@ def open_search(request: SearchRequest, space: Space, data: Dataset, *, database
         TargetError: The target lies outside what the space reaches; the text says the range.
         EdgewiseError: The device or the reference is wrong.
     """
-    reference = network_of(space, space.largest) if request.reference is None else load_request(ModelRequest(model=request.reference))
-    device = request.device
-    predicted = prices_on(space, device, database=database, progress=progress)
-    if is_lut(device.device) or is_simulated(device.device):
-        reference_s = predicted.latency_s(space.largest) if request.reference is None else _priced_s(reference, device)
-        opened = Opened(space=space, data=data, prices=predicted, predicted=predicted, reference_s=reference_s)
-    else:
-        runtime = open_runtime(runtime_settings(device))
-        bench = Bench(space, reference, runtime=runtime, database=database, progress=progress)
-        first, samples = bench.measure([space.smallest, space.largest])
-        plans = (space.smallest, space.largest)
-        pairs = [(predicted.latency_s(plan), sample.min_s) for plan, sample in zip(plans, samples, strict=True)]
-        opened = Opened(
-            space=space,
-            data=data,
-            prices=calibrated(predicted, pairs),
-            predicted=predicted,
-            reference_s=first.min_s,
-            bench=bench,
-            runtime=runtime,
-        )
+    reference = None if request.reference is None else load_request(ModelRequest(model=request.reference))
+    opened = open_beside(space, data, reference, request.device, database=database, progress=progress)
     for target in (request.latency, *request.front):
         opened.prices.check_target(target.seconds(opened.reference_s), asked=str(target))
     return opened
+
+
+def open_beside(
+    space: Space, data: Dataset, reference: LoadedModel | None, device: DeviceRequest, *, database: LatencyDatabase, progress: Progress
+) -> Opened:
+    """The prices of a space on a device, and the latency there of the network that targets are shares of.
+
+    Args:
+        space: The space, with the data's images and classes.
+        data: The data.
+        reference: That network; none for the space's largest.
+        device: Where the latency counts.
+        database: Keeps all samples; a simulated device does not read it.
+        progress: Is told how far it is.
+
+    Raises:
+        EdgewiseError: The device or the reference is wrong.
+    """
+    predicted = prices_on(space, device, database=database, progress=progress)
+    if is_lut(device.device) or is_simulated(device.device):
+        reference_s = predicted.latency_s(space.largest) if reference is None else _priced_s(reference, device)
+        return Opened(space=space, data=data, prices=predicted, predicted=predicted, reference_s=reference_s)
+    runtime = open_runtime(runtime_settings(device))
+    bench = Bench(space, reference or network_of(space, space.largest), runtime=runtime, database=database, progress=progress)
+    plans = (space.smallest, space.largest)
+    first, samples = bench.measure(plans)
+    pairs = [(predicted.latency_s(plan), sample.min_s) for plan, sample in zip(plans, samples, strict=True)]
+    return Opened(
+        space=space,
+        data=data,
+        prices=calibrated(predicted, pairs),
+        predicted=predicted,
+        reference_s=first.min_s,
+        bench=bench,
+        runtime=runtime,
+    )
 
 
 def stage_candidates(space: Space, path: Path) -> dict[int, tuple[int, ...]]:

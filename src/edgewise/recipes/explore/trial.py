@@ -1,0 +1,127 @@
+"""Training one network of a study: a rung, from a run folder to a run folder."""
+
+import platform
+from dataclasses import replace
+
+from edgewise._core.errors import EdgewiseError, StorageError
+from edgewise._core.progress import Progress, SilentProgress
+from edgewise._core.rng import make_rng
+from edgewise.dynamic import GatedNetwork
+from edgewise.dynamic.training import RatioAscent
+from edgewise.models.weights import load_weights, save_weights
+from edgewise.recipes.explore.executor import TrialOutcome, TrialTask
+from edgewise.recipes.explore.threads import torch_threads
+from edgewise.recipes.records import LoadedModel
+from edgewise.recipes.runs import is_finished, load_run, write_run
+from edgewise.recipes.training import CHECKPOINT_FILE, START_FILE, open_training
+from edgewise.train.calibrate import recalibrate_batch_norm
+from edgewise.train.data import Dataset
+from edgewise.train.evaluate import accuracy
+from edgewise.train.loop import Checkpoint, FineTune, FineTuneResult, Goal, fine_tune
+
+CHECKPOINT_EVERY_S = 30.0
+"""Seconds between checkpoints within an epoch."""
+
+
+def open_trial_data(task: TrialTask, *, progress: Progress | None = None) -> Dataset:
+    """The data of a task, for an executor that does not have it open.
+
+    Raises:
+        DataError: It cannot be opened here, or does not fit the network.
+    """
+    data = open_training(task.data, load_run(task.start).loaded, progress=progress or SilentProgress())
+    assert data is not None
+    return data
+
+
+def train_trial(task: TrialTask, data: Dataset, *, progress: Progress | None = None) -> TrialOutcome:
+    """Carries out a task: trains from ``task.start``, and fills ``task.folder``.
+
+    What was finished already is read; what was begun goes on from its checkpoint and ends with the same weights.
+    Torch's number of threads is the task's meanwhile.
+
+    Args:
+        task: What to do.
+        data: The data, open.
+        progress: Is told how far it is.
+
+    Returns:
+        The outcome, ``failed`` where the network cannot be trained (its loss is no number, it does not fit in memory).
+
+    Raises:
+        StorageError: The disk is full or not writable: no other trial would do better.
+    """
+    if is_finished(task.folder):
+        known = load_run(task.folder).result
+        return TrialOutcome(**{name: known[name] for name in TrialOutcome.__dataclass_fields__})
+    with torch_threads(task.threads):
+        try:
+            return _train(task, data, progress or SilentProgress())
+        except StorageError:
+            raise
+        except (EdgewiseError, RuntimeError, MemoryError) as error:
+            why = " ".join(str(error).split()) or type(error).__name__
+            return TrialOutcome(number=task.number, rung=task.rung, state="failed", why=why, host=platform.node())
+
+
+def _train(task: TrialTask, data: Dataset, progress: Progress) -> TrialOutcome:
+    loaded = load_run(task.start).loaded
+    start_file, checkpoint = (
+        task.folder / START_FILE,
+        Checkpoint(path=task.folder / CHECKPOINT_FILE, resume=True, every_s=CHECKPOINT_EVERY_S),
+    )
+    if task.recalibrate:
+        _recalibrate(task, loaded, data)
+    if task.epochs == 0:
+        tuned, score, seconds, kept = loaded.model.eval(), accuracy(loaded.model, data.validation), 0.0, "tuned"
+    else:
+        found = _tune(task, loaded, _at_rung(data, task.rung), checkpoint, progress=progress)
+        assert found.accuracy_validation is not None
+        tuned, score, seconds, kept = found.model, found.accuracy_validation, found.seconds, found.kept
+    outcome = TrialOutcome(
+        number=task.number,
+        rung=task.rung,
+        state="done",
+        accuracy_validation=score,
+        training_s=seconds,
+        host=platform.node(),
+        kept=kept,
+    )
+    write_run(task.folder, tuned, record=replace(loaded.record, trained=True), result=outcome.to_json())
+    for path in (start_file, checkpoint.path):
+        path.unlink(missing_ok=True)
+    return outcome
+
+
+def _recalibrate(task: TrialTask, loaded: LoadedModel, data: Dataset) -> None:
+    """Batch norms as they are after surgery; read where an unfinished run left them, for rounding may differ by now.
+
+    A network that is to be trained with gates learns its statistics on the way; until then they are those without gates.
+    """
+    kept = task.folder / START_FILE
+    if kept.exists():
+        load_weights(loaded.model, kept)
+        return
+    model = loaded.model
+    gates = model.plan if isinstance(model, GatedNetwork) else None
+    if gates is not None and isinstance(model, GatedNetwork) and task.epochs:
+        model.set_ratios(gates.scaled(0.0))
+    recalibrate_batch_norm(model, data.train)
+    if gates is not None and isinstance(model, GatedNetwork):
+        model.set_ratios(gates)
+    save_weights(model, kept)
+
+
+def _tune(task: TrialTask, loaded: LoadedModel, data: Dataset, checkpoint: Checkpoint, *, progress: Progress) -> FineTuneResult:
+    config = FineTune(epochs=task.epochs, lr=task.lr, seed=task.point.seed)
+    gates = loaded.gates
+    goal = None if gates is None else Goal(regime=RatioAscent(plan=gates, ramp=task.ramp))
+    return fine_tune(loaded.model, data, config=config, goal=goal, checkpoint=checkpoint, progress=progress)
+
+
+def _at_rung(data: Dataset, rung: int) -> Dataset:
+    """The data in another order and with other augmentation than in the rungs before."""
+    if rung == 0:
+        return data
+    seed = int(make_rng(data.train.seed, "rung", rung).integers(2**31))
+    return replace(data, train=replace(data.train, seed=seed))
