@@ -192,6 +192,22 @@ def open_training(
         return None
     if given is not None and not isinstance(given, Dataset):
         return given
+    return open_named(request, loaded, given=given, progress=progress)
+
+
+def open_named(request: DataRequest, loaded: LoadedModel, *, given: Dataset | None = None, progress: Progress) -> Dataset:
+    """A data set by its name, checked against the network's input and output.
+
+    Args:
+        request: The data set.
+        loaded: The network.
+        given: The data set itself where it is open already.
+        progress: Is told of long work.
+
+    Raises:
+        DataError: Its images have another shape than the network reads, or it has more
+            classes than the network tells apart.
+    """
     data = given or _opened(request, loaded, progress=progress)
     if tuple(data.input_shape) != tuple(loaded.input_shape):
         shapes = " against ".join(format_input_shape(shape) for shape in (data.input_shape, loaded.input_shape))

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import edgewise
 from edgewise._core.errors import RunError, UsageError
 from edgewise._core.files import storage_error, write_json
+from edgewise._core.version import VERSION
 from edgewise.recipes.explore.point import Point
 from edgewise.recipes.unfinished import check_same
 
@@ -112,7 +112,7 @@ class StudyFolder:
         Raises:
             StorageError: The disk is full or not writable.
         """
-        write_json(self.path / STUDY_FILE, {"format": FORMAT, "version": edgewise.__version__, "settings": dict(settings)})
+        write_json(self.path / STUDY_FILE, {"format": FORMAT, "version": VERSION, "settings": dict(settings)})
 
     def abandon(self) -> None:
         """Takes back a study that never came to a plan; the folder goes where nothing else is in it."""
@@ -129,12 +129,12 @@ class StudyFolder:
         value = _read(self.path / STUDY_FILE)
         if value.get("format") != FORMAT:
             raise RunError(
-                f"{self.path} is a study of format {value.get('format')!r}, edgewise {edgewise.__version__} reads format {FORMAT}; "
+                f"{self.path} is a study of format {value.get('format')!r}, edgewise {VERSION} reads format {FORMAT}; "
                 "finish it with the version that began it, or choose another --out"
             )
-        if value.get("version") != edgewise.__version__:
+        if value.get("version") != VERSION:
             raise RunError(
-                f"the study in {self.path} was begun by edgewise {value.get('version')}, this is {edgewise.__version__}, which may train "
+                f"the study in {self.path} was begun by edgewise {value.get('version')}, this is {VERSION}, which may train "
                 "to other accuracies; finish it with that version, or choose another --out"
             )
         if not isinstance(value.get("settings"), Mapping):

@@ -26,7 +26,7 @@ from edgewise.recipes.runs import load_request
 from edgewise.recipes.simulated.opening import is_chip, is_simulated
 from edgewise.recipes.solving import channel_scores
 from edgewise.recipes.timing import runtime_settings
-from edgewise.recipes.training import Lessons, first_batches, open_training
+from edgewise.recipes.training import Lessons, first_batches, open_named
 from edgewise.space import Space, load_space
 from edgewise.trace import Traced, trace
 from edgewise.train.checkpoint import fingerprint
@@ -144,8 +144,8 @@ def open_study(request: ExploreRequest, *, progress: Progress) -> Opened:
             f"{loaded.name} was never trained, and explore starts from what a network has learnt; "
             "give --weights, --pretrained or a run folder"
         )
-    data = open_training(request.data, loaded, progress=progress)
-    assert data is not None
+    assert request.data is not None
+    data = open_named(request.data, loaded, progress=progress)
     traced = trace(loaded.model, loaded.inputs(), name=loaded.name)
     from edgewise.dynamic import place_gates
 

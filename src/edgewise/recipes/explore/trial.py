@@ -13,7 +13,7 @@ from edgewise.recipes.explore.executor import TrialOutcome, TrialTask
 from edgewise.recipes.explore.threads import torch_threads
 from edgewise.recipes.records import LoadedModel
 from edgewise.recipes.runs import is_finished, load_run, write_run
-from edgewise.recipes.training import CHECKPOINT_FILE, START_FILE, open_training
+from edgewise.recipes.training import CHECKPOINT_FILE, START_FILE, open_named
 from edgewise.train.calibrate import recalibrate_batch_norm
 from edgewise.train.data import Dataset
 from edgewise.train.evaluate import accuracy
@@ -29,9 +29,7 @@ def open_trial_data(task: TrialTask, *, progress: Progress | None = None) -> Dat
     Raises:
         DataError: It cannot be opened here, or does not fit the network.
     """
-    data = open_training(task.data, load_run(task.start).loaded, progress=progress or SilentProgress())
-    assert data is not None
-    return data
+    return open_named(task.data, load_run(task.start).loaded, progress=progress or SilentProgress())
 
 
 def train_trial(task: TrialTask, data: Dataset, *, progress: Progress | None = None) -> TrialOutcome:
