@@ -43,6 +43,16 @@ class Residual(Net):
         return F.relu(x + self.b(x))
 
 
+class Mixed(Net):
+    """A linear layer over the 64 positions, once for each channel."""
+
+    def build(self) -> None:
+        self.b = nn.Linear(64, 64)
+
+    def middle(self, x: Tensor) -> Tensor:
+        return self.b(x.flatten(2)).unflatten(2, (8, 8))
+
+
 class PaddedInCode(Net):
     width = 12
 
@@ -336,7 +346,7 @@ NETWORKS: dict[str, type[nn.Module]] = {
             Concat,
         ),
         *(Gate, Shuffle, Chunk, SplitByAttribute, SplitInCode, Flat, FlatInCode, Shared, LayerScale, ConvNeXt, GroupNormed),
-        *(WeightStandardised, Transposed, Glu, Pixels, Attention, Spatial, Twins),
+        *(WeightStandardised, Transposed, Glu, Pixels, Attention, Mixed, Spatial, Twins),
     ]
 }
 

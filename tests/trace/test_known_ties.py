@@ -108,6 +108,7 @@ def parse(text: str) -> Dim:
         ("FlatInCode", "b.0", "size written in code (view in the network itself)"),
         ("SplitInCode", "a.0", "size written in code (split_with_sizes in the network itself)"),
         ("Attention", "q", "read by matmul in the network itself"),
+        ("Mixed", "a.0", "linear in b runs once for each of them"),
         ("Twins", "c", "the network returns it"),
     ],
 )

@@ -56,13 +56,14 @@ def _grouped(context: Context, read: Ids | None, n_out: int, *, groups: int, tra
 
 
 def linear(context: Context) -> Value:
-    """A linear layer over the last axis; channels on another axis pass through."""
+    """A linear layer over the last axis; channels on another axis stay: they say how often it runs."""
     tensor, weight = context.tensor("input"), context.tensor("weight")
     if tensor is None or weight is None or not isinstance(context.value(weight), FromParameters):
         context.freeze_all(f"its weight is no parameter ({context.step.where})")
         return None
     channels = context.channels(tensor)
     if channels is not None and channels.axis != tensor.ndim - 1:
+        context.ledger.freeze(channels.ids, f"{context.step.where} runs once for each of them")
         return channels
     written = context.ledger.fresh(weight.shape[0])
     if channels is not None:
