@@ -9,6 +9,7 @@ from edgewise._core.errors import TargetError, UsageError
 from edgewise._core.units import LatencyTarget, format_seconds, parse_latency
 from edgewise.recipes.explore.fronts import Value, front_of, hypervolume
 from edgewise.recipes.explore.point import METHODS
+from edgewise.recipes.showing import explore_card
 
 Row = dict[str, Any]
 """A trial's row of the result."""
@@ -82,6 +83,10 @@ class ExploreResult:
         from edgewise.report.explore_notebook import front_html
 
         return front_html({**self.value, "run": str(self.folder)})
+
+    def __repr__(self) -> str:
+        """The front as people read it."""
+        return explore_card(self.value).text()
 
     def to_json(self) -> dict[str, Any]:
         """All figures as JSON values, and where the study and its report lie."""
