@@ -24,8 +24,6 @@ COMMANDS = frozenset(REPOSITORY / "src" / "edgewise" / "cli" / name for name in 
 FUNCTIONS = frozenset(
     REPOSITORY / "src" / "edgewise" / "api" / name for name in ("adapting.py", "devices.py", "exploring.py", "networks.py", "pruning.py")
 )
-    REPOSITORY / "src" / "edgewise" / "api" / name for name in ("adapting.py", "devices.py", "exploring.py", "networks.py", "pruning.py")
-)
 # Written in parts, so that this file does not contain what it forbids.
 MACHINE_PATH = re.compile(r"(^|[^A-Za-z0-9_.])/(wor" + r"k|far" + r"m|roo" + r"t|tmp/bas" + r"h_jobs|tmp/bi" + r"n)[./]")
 

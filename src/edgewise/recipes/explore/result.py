@@ -79,14 +79,14 @@ class ExploreResult:
             raise UsageError(f"trial {row['number']} failed and has no run folder: {row['why']}")
         return self.folder / str(row["run"])
 
+    def __repr__(self) -> str:
+        """The front as people read it."""
+        return explore_card(self.value).text()
+
     def _repr_html_(self) -> str:
         from edgewise.report.explore_notebook import front_html
 
         return front_html({**self.value, "run": str(self.folder)})
-
-    def __repr__(self) -> str:
-        """The front as people read it."""
-        return explore_card(self.value).text()
 
     def to_json(self) -> dict[str, Any]:
         """All figures as JSON values, and where the study and its report lie."""
