@@ -28,6 +28,7 @@ def main() -> None:
             "digits-cnn",
             weights=weights,
             data="digits",
+            device="titan-v" if smoke else "onnxruntime-cpu",
             budget=None if smoke else "5min",
             trials=2 if smoke else None,
             latencies=["0.8x"] if smoke else ["0.9x", "0.8x", "0.7x"],
