@@ -23,7 +23,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         run, db = Path(folder) / "run", Path(folder) / "latency.sqlite"
         # Weights of a trained network would be given by `weights=`; this one learns from its first draws.
-        brief = {"epochs": 1, "only": "block2.conv1", "calibrate": False} if smoke else {}
+        brief = {"epochs": 0.1, "only": "block2.conv1", "calibrate": False} if smoke else {}
         fitted = edgewise.fit("digits-cnn", latency="0.98x" if smoke else "0.8x", data="digits", out=run, db=db, **brief)
         print(fitted)
         # A result, a run folder and a name are all networks.

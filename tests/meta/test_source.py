@@ -21,7 +21,9 @@ MOST_FUNCTION_LINES = 60
 MOST_PARAMETERS = 6
 # A command of the command line has one parameter for each of its flags, and so has its function in Python.
 COMMANDS = frozenset(REPOSITORY / "src" / "edgewise" / "cli" / name for name in ("app.py", "explore.py", "search.py", "sparsify.py"))
-FUNCTIONS = frozenset(REPOSITORY / "src" / "edgewise" / "api" / name for name in ("adapting.py", "devices.py", "networks.py", "pruning.py"))
+FUNCTIONS = frozenset(
+    REPOSITORY / "src" / "edgewise" / "api" / name for name in ("adapting.py", "devices.py", "exploring.py", "networks.py", "pruning.py")
+)
 # Written in parts, so that this file does not contain what it forbids.
 MACHINE_PATH = re.compile(r"(^|[^A-Za-z0-9_.])/(wor" + r"k|far" + r"m|roo" + r"t|tmp/bas" + r"h_jobs|tmp/bi" + r"n)[./]")
 

@@ -5,6 +5,7 @@ Importing this costs nothing: torch and the runtimes are imported by the functio
 
 from edgewise.api.adapting import fit, profile, search
 from edgewise.api.devices import calibrate, devices, predict, simulate, tables
+from edgewise.api.exploring import explore
 from edgewise.api.networks import bench, export, inspect, load, report
 from edgewise.api.pruning import crossbar, sparsify
 
@@ -13,6 +14,7 @@ __all__ = [
     "calibrate",
     "crossbar",
     "devices",
+    "explore",
     "export",
     "fit",
     "inspect",

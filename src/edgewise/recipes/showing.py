@@ -102,6 +102,21 @@ def search_card(value: Value) -> Card:
     return Card(title=title, tables=(blocks, front), notes=_places(value))
 
 
+def explore_card(value: Value) -> Card:
+    """The front of a study, and the network that is recommended."""
+    rows = {row["key"]: row for row in value["trials"]}
+    front = tuple(
+        (row["number"], row["method"], f"{row['ratio']:.3f}x", _s(row["latency_s"]), row["kind"], *_shares(row))
+        for row in (rows[key] for key in value["front"])
+    )
+    header = ("trial", "method", "of the given", "median", "kind", "accuracy (validation)", "accuracy (test)")
+    chosen = value["recommended"]
+    notes = () if chosen is None else (f"recommended: trial {rows[chosen['key']]['number']}, {chosen['why']}",)
+    title = f"{value['model']} on {value['device']}: {counted(len(rows), 'network')} tried, {len(front)} on the front"
+    table = Table(header=header, rows=front, numeric=(0, 2, 3, 5, 6))
+    return Card(title=title, tables=(table,), notes=(*notes, *_places(value)))
+
+
 def crossbar_card(value: Value) -> Card:
     """Dense against pruned on the chip, and the accuracy there."""
     dense = value["dense"]
@@ -172,6 +187,11 @@ def simulate_card(value: Value) -> Card:
     note = f"{value['coefficients']} coefficients, {value['extrapolated_share']:.0%} of the time extrapolated"
     table = Table(header=("layer", "op", "channels", "latency", last), rows=cells, numeric=(3, 4) if on_chip else (3,))
     return Card(title=title, tables=(table,), notes=(note,))
+
+
+def _shares(row: Value) -> tuple[str | None, str | None]:
+    accuracy, validation = row["accuracy"], row["accuracy_validation"]
+    return None if validation is None else f"{validation:.1%}", None if accuracy is None else f"{accuracy:.1%}"
 
 
 def _before_after(before: Value, after: Value, *, kind: str, names: tuple[str, str] = ("before", "after")) -> Table:

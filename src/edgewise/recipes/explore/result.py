@@ -9,6 +9,7 @@ from edgewise._core.errors import TargetError, UsageError
 from edgewise._core.units import LatencyTarget, format_seconds, parse_latency
 from edgewise.recipes.explore.fronts import Value, front_of, hypervolume
 from edgewise.recipes.explore.point import METHODS
+from edgewise.recipes.showing import explore_card
 
 Row = dict[str, Any]
 """A trial's row of the result."""
@@ -77,6 +78,10 @@ class ExploreResult:
         if row["run"] is None:
             raise UsageError(f"trial {row['number']} failed and has no run folder: {row['why']}")
         return self.folder / str(row["run"])
+
+    def __repr__(self) -> str:
+        """The front as people read it."""
+        return explore_card(self.value).text()
 
     def _repr_html_(self) -> str:
         from edgewise.report.explore_notebook import front_html
