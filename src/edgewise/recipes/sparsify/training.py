@@ -123,11 +123,11 @@ def _tuned(request: SparsifyRequest, model: nn.Module, plan: GatePlan, data: Jud
         epochs=request.data.epochs, lr=request.lr, seed=request.seed, distill_weight=DISTILL_WEIGHT if request.distill else 0.0
     )
     if request.one_for_all:
-        regime = SandwichSampling(plan=plan)
-        goal = Goal(regime=regime, evaluate=lambda network: _score_of_ends(network, plan, data), gate=untimed)
+        sandwich = SandwichSampling(plan=plan)
+        goal = Goal(regime=sandwich, evaluate=lambda network: _score_of_ends(network, plan, data), gate=untimed)
     else:
-        regime = RatioAscent(plan=plan, ramp=request.ramp)
-        goal = Goal(regime=regime, teacher=model if request.distill else None, gate=untimed)
+        ascent = RatioAscent(plan=plan, ramp=request.ramp)
+        goal = Goal(regime=ascent, teacher=model if request.distill else None, gate=untimed)
     checkpoint = None if request.out is None else Checkpoint(path=request.out / CHECKPOINT_FILE, resume=request.resume)
     return fine_tune(GatedNetwork(model, plan), data, config=config, goal=goal, checkpoint=checkpoint, progress=progress)
 
