@@ -5,7 +5,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ import pytest
 
 from edgewise._core.errors import DataError, DeviceError
 from edgewise._core.progress import SilentProgress
+from edgewise.measure import lock
 from edgewise.measure.database import LatencyDatabase
 from edgewise.recipes.explore.executor import Executor, LocalExecutor, TrialOutcome, TrialTask
 from edgewise.recipes.explore.folder import EVENTS_FILE
@@ -53,13 +53,12 @@ class Notes(SilentProgress):
 def cluster() -> Iterator[Cluster]:
     """Two nodes with one processor each; the first offers the device."""
     made = Cluster()
-    before = tempfile.tempdir
     try:
         made.started(made.start("head", head=True, resources={f"device:{DEVICE}": 1}), made.start("second"))
-        tempfile.tempdir = str(made.folder / "tmp")  # one timing lock for the tests and the nodes
-        yield made
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(lock, "_path", lambda name: f"{made.folder}/tmp/{name}")  # one timing lock for the tests and the nodes
+            yield made
     finally:
-        tempfile.tempdir = before
         made.stop()
 
 
