@@ -13,6 +13,7 @@ import fcntl
 import io
 import json
 import os
+import platform
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ from edgewise._core.folders import cache_folder
 from edgewise._core.progress import Progress, SilentProgress
 from edgewise._core.version import VERSION
 from edgewise.measure import schema
+from edgewise.measure.exchange import StoredSample
 from edgewise.measure.host import DeviceIdentity, describe_host, load_average
 from edgewise.measure.sampling import Sample
 
@@ -118,7 +120,7 @@ class LatencyDatabase:
         for start in range(0, len(pieces), _MOST_PIECES_A_QUERY):
             some = pieces[start : start + _MOST_PIECES_A_QUERY]
             marks = ", ".join("?" * len(some))
-            query = f"SELECT piece, times_s FROM samples WHERE piece IN ({marks}) AND {_SAME_IDENTITY} ORDER BY id"
+            query = f"SELECT piece, times_s FROM samples WHERE piece IN ({marks}) AND {_SAME_IDENTITY} ORDER BY measured_at, id"
             for piece, times_s in self._read(query, (*some, *_identity_values(identity))):
                 found[piece] = Sample(times_s=tuple(json.loads(times_s)))
         return found
@@ -168,9 +170,48 @@ class LatencyDatabase:
         writer.writerows(self._read(f"SELECT {', '.join(columns)} FROM samples ORDER BY id", ()))
         write_text(path, text.getvalue())
 
+    @property
+    def last_id(self) -> int:
+        """Number of the sample stored last, for :meth:`stored`; 0 where there is none."""
+        rows = self._read("SELECT max(id) FROM samples", ())
+        return int(rows[0][0] or 0) if rows else 0
+
+    def stored(self, *, after: int = 0) -> list[StoredSample]:
+        """Samples with where they come from, oldest first, to be taken into another database.
+
+        Args:
+            after: Only those stored after the sample of that number.
+        """
+        columns = ("piece", "times_s", *schema.PROVENANCE_COLUMNS, *schema.IDENTITY_COLUMNS)
+        rows = self._read(f"SELECT {', '.join(columns)} FROM samples WHERE id > ? ORDER BY id", (after,))
+        return [_stored(dict(zip(columns, row, strict=True))) for row in rows]
+
+    def take_in(self, samples: Sequence[StoredSample]) -> int:
+        """Stores samples of other machines with where they come from, all of them or none.
+
+        A sample that is there already is not stored twice. Where a device and a piece have samples of
+        several machines or days, the one measured last counts.
+
+        Args:
+            samples: What :meth:`stored` gave there, checked by ``StoredSample.from_json``.
+
+        Returns:
+            Number of samples that were new.
+        """
+        before = self.count()
+        rows = []
+        for one in samples:
+            provenance = tuple(getattr(one, column) for column in schema.PROVENANCE_COLUMNS)
+            row = (*_identity_values(one.identity), one.piece, *_sample_values(one.sample), *provenance)
+            rows.append((*row, one.piece, *_identity_values(one.identity), json.dumps(one.sample.times_s), one.measured_at, one.host))
+        same = f"SELECT 1 FROM samples WHERE piece = ? AND {_SAME_IDENTITY} AND times_s = ? AND measured_at = ? AND host = ?"
+        columns, marks = ", ".join(_SAMPLE_COLUMNS), ", ".join("?" * len(_SAMPLE_COLUMNS))
+        self._write(f"INSERT INTO samples ({columns}) SELECT {marks} WHERE NOT EXISTS ({same})", rows)
+        return self.count() - before
+
     @cached_property
     def _host(self) -> str:
-        return piece_key(dataclasses.asdict(describe_host()))
+        return piece_key({"name": platform.node(), **dataclasses.asdict(describe_host())})
 
     def _read(self, query: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         def read() -> list[tuple[Any, ...]]:
@@ -306,6 +347,15 @@ def _identity_values(identity: DeviceIdentity) -> tuple[Any, ...]:
 def _sample_values(sample: Sample) -> tuple[Any, ...]:
     statistics = tuple(getattr(sample, column) for column in schema.STATISTIC_COLUMNS)
     return (*statistics, json.dumps(sample.times_s))
+
+
+def _stored(row: Mapping[str, Any]) -> StoredSample:
+    return StoredSample(
+        identity=DeviceIdentity(**{column: row[column] for column in schema.IDENTITY_COLUMNS}),
+        sample=Sample(times_s=tuple(json.loads(row["times_s"]))),
+        piece=row["piece"],
+        **{column: row[column] for column in schema.PROVENANCE_COLUMNS},
+    )
 
 
 def _now() -> str:

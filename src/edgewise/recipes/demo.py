@@ -7,13 +7,14 @@ from pathlib import Path
 
 from edgewise._core.progress import Progress, SilentProgress
 from edgewise._core.units import LatencyTarget
+from edgewise.measure.lock import untimed
 from edgewise.models.sources import build, parse_source
 from edgewise.models.weights import save_weights
 from edgewise.recipes.fit import FitResult, run_fit
 from edgewise.recipes.requests import DataRequest, DemoRequest, FitRequest, ModelRequest
 from edgewise.recipes.runs import LOG_FILE, append_log, prepare_folder
 from edgewise.train.data import DataSpec, open_data
-from edgewise.train.loop import Checkpoint, FineTune, fine_tune
+from edgewise.train.loop import Checkpoint, FineTune, Goal, fine_tune
 
 MODEL = "digits-cnn"
 DATA = "digits"
@@ -86,8 +87,8 @@ def _train(request: DemoRequest, size: _Size, weights: Path, progress: Progress)
     progress.note(f"training {MODEL} on {DATA}")
     data = open_data(DataSpec(text=DATA, seed=request.seed), progress=progress)
     checkpoint = Checkpoint(path=request.out / _CHECKPOINT_FILE, resume=request.resume)
-    config = FineTune(epochs=size.epochs, lr=0.1, seed=request.seed)
-    trained = fine_tune(build(parse_source(MODEL)), data, config=config, checkpoint=checkpoint, progress=progress)
+    config, goal = FineTune(epochs=size.epochs, lr=0.1, seed=request.seed), Goal(gate=untimed)
+    trained = fine_tune(build(parse_source(MODEL)), data, config=config, goal=goal, checkpoint=checkpoint, progress=progress)
     save_weights(trained.model, weights)
     checkpoint.path.unlink(missing_ok=True)
 

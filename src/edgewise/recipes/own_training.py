@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from edgewise._core.errors import UsageError
 from edgewise._core.progress import Progress
+from edgewise.measure.lock import untimed
 from edgewise.recipes.records import LoadedModel
 from edgewise.recipes.training import DISTILL_WEIGHT, Lessons, Trained, first_batches, history_of, warnings_of
 from edgewise.train.batches import TrainingData
@@ -70,13 +71,14 @@ class OwnCourse:
         training = self._training
         if training.data is not None:
             progress.note("recalibrating batch norms")
-            recalibrate_batch_norm(fitted, training.data.train)
+            recalibrate_batch_norm(fitted, training.data.train, gate=untimed)
         if training.train is not None:
             progress.note("training by the loop given")
             return self._judged(original, Trained(model=_trained_by(training.train, fitted), fine_tuned=True))
         if training.data is None:
             return self._judged(original, Trained(model=fitted))
-        goal = Goal(loss=training.loss, evaluate=training.evaluate, teacher=original.model if training.distill else None)
+        teacher = original.model if training.distill else None
+        goal = Goal(loss=training.loss, evaluate=training.evaluate, teacher=teacher, gate=untimed)
         settings = replace(training.settings, distill_weight=DISTILL_WEIGHT) if training.distill else training.settings
         return self._tuned(original, fine_tune(fitted, training.data, config=settings, goal=goal, progress=progress))
 
@@ -88,7 +90,7 @@ class OwnCourse:
             return self._judged(original, replace(trained, history=plain))
         assert self._training.data is not None
         validation = self._training.data.validation
-        before = accuracy(original.model, validation) if original.trained and validation is not None else None
+        before = accuracy(original.model, validation, gate=untimed) if original.trained and validation is not None else None
         return replace(trained, baseline_validation=before, accuracy_validation=tuned.accuracy_validation)
 
     def _judged(self, original: LoadedModel, trained: Trained) -> Trained:

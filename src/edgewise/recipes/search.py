@@ -16,6 +16,7 @@ from edgewise._core.progress import Progress, SilentProgress
 from edgewise.ir import ArchPlan
 from edgewise.measure.database import LatencyDatabase
 from edgewise.measure.host import provenance
+from edgewise.measure.lock import untimed
 from edgewise.recipes.records import LoadedModel
 from edgewise.recipes.runs import REPORT_FILE, append_log, is_finished, load_run, prepare_folder, write_run
 from edgewise.recipes.search_request import SearchRequest
@@ -40,7 +41,7 @@ from edgewise.train.calibrate import recalibrate_batch_norm
 from edgewise.train.checkpoint import Checkpoint
 from edgewise.train.data import Dataset
 from edgewise.train.evaluate import accuracy
-from edgewise.train.loop import FineTune, FineTuneResult, fine_tune
+from edgewise.train.loop import FineTune, FineTuneResult, Goal, fine_tune
 
 SCRATCH_LR, INHERITED_LR = 0.1, 0.05
 _STEP_IMAGES = 32
@@ -160,6 +161,7 @@ class _Run:
             form=course.form,  # type: ignore[arg-type]
             runtime=course.runtime,  # type: ignore[arg-type]
             seed=request.seed,
+            gate=untimed,
         )
 
     def run(self) -> SearchResult:
@@ -228,7 +230,7 @@ class _Run:
         if known is not None:
             return _Aimed(hits=known[0], scores=known[1])
         hits = [self._aimed(opened, outcome, target) for target in (request.latency, *request.front)]
-        score = inherited_score(outcome.net, data.train, data.validation)
+        score = inherited_score(outcome.net, data.train, data.validation, gate=untimed)
         scores = tuple(score(one.plan) for one in hits)
         if request.out is not None:
             keep_chosen(request.out, hits, scores)
@@ -243,7 +245,7 @@ class _Run:
         hits = (final, *found.aimed.hits[1:])
         value = {
             **headline(request, opened, final, found.outcome),
-            "accuracy": accuracy(tuned.model, opened.data.test),
+            "accuracy": accuracy(tuned.model, opened.data.test, gate=untimed),
             "accuracy_validation": tuned.accuracy_validation,
             "accuracy_inherited": found.aimed.scores[0],
             "step_cost_ratio": found.step_ratio,
@@ -271,11 +273,11 @@ class _Run:
         assert request.data is not None
         child = network_of(outcome.net.space, plan).model
         if request.inherit:
-            recalibrate_batch_norm(outcome.net.restricted(plan), data.train)
+            recalibrate_batch_norm(outcome.net.restricted(plan), data.train, gate=untimed)
             child = derive(outcome.net, plan).eval()
         lr = INHERITED_LR if request.inherit else SCRATCH_LR
-        config = FineTune(epochs=request.data.epochs, lr=lr, seed=request.seed)
-        return fine_tune(child, data, config=config, checkpoint=self._checkpoint(CHECKPOINT_FILE), progress=self._progress)
+        config, goal = FineTune(epochs=request.data.epochs, lr=lr, seed=request.seed), Goal(gate=untimed)
+        return fine_tune(child, data, config=config, goal=goal, checkpoint=self._checkpoint(CHECKPOINT_FILE), progress=self._progress)
 
     def _measured_again(self, opened: Opened, hit: Hit, model: LoadedModel) -> Hit:
         if opened.bench is None:

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from edgewise._core.errors import DataError
 from edgewise._core.progress import Progress
+from edgewise.measure.lock import untimed
 from edgewise.models.shapes import format_input_shape
 from edgewise.models.weights import load_weights, save_weights
 from edgewise.recipes.records import LoadedModel
@@ -140,16 +141,16 @@ class DataCourse:
         if start is not None:
             save_weights(fitted, start)
         config = FineTune(epochs=request.data.epochs, seed=request.seed, distill_weight=DISTILL_WEIGHT if request.distill else 0.0)
-        goal = Goal(teacher=original.model if request.distill else None)
+        goal = Goal(teacher=original.model if request.distill else None, gate=untimed)
         tuned = fine_tune(fitted, data, config=config, goal=goal, checkpoint=checkpoint, progress=progress)
         # What was never trained guesses, and its accuracy would only mislead.
         judge = original.trained
         return Trained(
             model=tuned.model,
             fine_tuned=True,
-            baseline_accuracy=accuracy_on(original.model, data.test) if judge else None,
-            baseline_validation=accuracy_on(original.model, data.validation) if judge else None,
-            accuracy=accuracy_on(tuned.model, data.test),
+            baseline_accuracy=accuracy_on(original.model, data.test, gate=untimed) if judge else None,
+            baseline_validation=accuracy_on(original.model, data.validation, gate=untimed) if judge else None,
+            accuracy=accuracy_on(tuned.model, data.test, gate=untimed),
             accuracy_validation=tuned.accuracy_validation,
             history=history_of(tuned),
             seconds=tuned.seconds,
@@ -246,7 +247,7 @@ def _bring_to_start(fitted: nn.Module, data: JudgedData, start: Path | None, *, 
         load_weights(fitted, start)
         return
     progress.note("recalibrating batch norms")
-    recalibrate_batch_norm(fitted, data.train)
+    recalibrate_batch_norm(fitted, data.train, gate=untimed)
 
 
 def _epoch(record: EpochRecord) -> dict[str, Any]:

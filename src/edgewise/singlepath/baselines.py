@@ -15,6 +15,7 @@ from edgewise.space.solve import Window
 from edgewise.train.batches import Batches
 from edgewise.train.calibrate import recalibrate_batch_norm
 from edgewise.train.evaluate import accuracy
+from edgewise.train.gate import Gate
 
 _MOST_DRAWS, _MOST_MOVES = 200, 200
 
@@ -55,7 +56,7 @@ class Evolution:
 Score = Callable[[ArchPlan], float]
 
 
-def inherited_score(net: Supernet, train: Batches, validation: Batches, *, n_batches: int = 8) -> Score:
+def inherited_score(net: Supernet, train: Batches, validation: Batches, *, n_batches: int = 8, gate: Gate | None = None) -> Score:
     """A function that judges a network by the supernet's weights: norms recalibrated for it, then accuracy.
 
     The supernet's statistics change on the way; its weights do not.
@@ -65,12 +66,13 @@ def inherited_score(net: Supernet, train: Batches, validation: Batches, *, n_bat
         train: Batches for the statistics.
         validation: Batches to be judged by.
         n_batches: Of ``train``.
+        gate: Passed before every batch.
     """
 
     def score(plan: ArchPlan) -> float:
         held = net.restricted(plan)
-        recalibrate_batch_norm(held, train, n_batches=n_batches)
-        return accuracy(held, validation)
+        recalibrate_batch_norm(held, train, n_batches=n_batches, gate=gate)
+        return accuracy(held, validation, gate=gate)
 
     return score
 

@@ -22,6 +22,7 @@ from edgewise.space.drawing import draw_architecture
 from edgewise.train.batches import TrainingData, batches_of_epoch, count_batches, to_device
 from edgewise.train.checkpoint import Checkpoint, Standing, fingerprint, load_checkpoint, save_checkpoint
 from edgewise.train.faults import DivergedError
+from edgewise.train.gate import passing_together
 from edgewise.train.interrupts import StepShield
 from edgewise.train.objective import cross_entropy
 from edgewise.train.precision import channels_last, uses_bf16
@@ -161,7 +162,7 @@ class _Searcher:
         for batch in batches_of_epoch(self._data.train, number, start=start):
             if self._step >= min(self._n_steps, (number + 1) * self._per_epoch):
                 break
-            with self._shield.step():
+            with passing_together(self._settings.gate), self._shield.step():
                 self._take_step(trained, batch)
             self._progress.advance(1)
             if self._step % max(1, self._per_epoch // _RECORDS) == 0 or self._step == self._n_steps:
@@ -249,7 +250,7 @@ class _Searcher:
 
     def _identify(self) -> dict[str, Any]:
         return {
-            **asdict(self._settings),
+            **self._settings.identity,
             "bf16": self._bf16,
             "space": self._net.space.to_json(),
             "starting weights": fingerprint(self._net)[:16],

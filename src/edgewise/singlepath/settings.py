@@ -1,10 +1,11 @@
 """How a superkernel decides, and how a search goes."""
 
 import math
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 from edgewise._core.errors import UsageError, unknown_name
+from edgewise.train.gate import Gate
 from edgewise.train.precision import Bf16
 
 Form = Literal["exact", "published"]
@@ -34,6 +35,7 @@ class SearchSettings:
         label_smoothing: Share of the target spread over all classes, in [0, 1).
         bf16: As for fine-tuning.
         seed: Seed of everything drawn; not negative.
+        gate: As for fine-tuning; it changes no result.
 
     Raises:
         UsageError: A number is out of its range.
@@ -51,6 +53,12 @@ class SearchSettings:
     label_smoothing: float = 0.0
     bf16: Bf16 = "auto"
     seed: int = 0
+    gate: Gate | None = None
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Everything that decides the outcome, as JSON values."""
+        return {name: value for name, value in asdict(self).items() if name != "gate"}
 
     def __post_init__(self) -> None:
         """Checks every number."""

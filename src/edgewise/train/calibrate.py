@@ -10,9 +10,10 @@ from edgewise._core.errors import DataError, UsageError
 from edgewise.train.batches import Batches, call, device_of, to_device
 from edgewise.train.evaluate import evaluation_mode
 from edgewise.train.faults import DivergedError
+from edgewise.train.gate import Gate, passing
 
 
-def recalibrate_batch_norm(model: nn.Module, batches: Batches, *, n_batches: int = 50) -> int:
+def recalibrate_batch_norm(model: nn.Module, batches: Batches, *, n_batches: int = 50, gate: Gate | None = None) -> int:
     """Replaces the running statistics of every batch norm by their averages over batches; changes ``model``.
 
     Each running mean becomes the average of the batches' means, each running variance the
@@ -26,6 +27,7 @@ def recalibrate_batch_norm(model: nn.Module, batches: Batches, *, n_batches: int
             ResNet-20 for CIFAR keeps its accuracy with augmented images (4 batches of 128 suffice), and
             loses 4 points with plain ones: statistics must be those that the weights were trained under.
         n_batches: Batches to use, or fewer where there are fewer; at least 1.
+        gate: Passed before every batch, so that the work can give way to a timing; none to give way to nothing.
 
     Returns:
         Batch norms recalibrated.
@@ -50,7 +52,7 @@ def recalibrate_batch_norm(model: nn.Module, batches: Batches, *, n_batches: int
     before = [{name: buffer.clone() for name, buffer in norm.named_buffers(recurse=False)} for norm in norms]
     momenta = [norm.momentum for norm in norms]
     try:
-        _average(model, norms, batches, n_batches)
+        _average(model, norms, islice(batches, n_batches), gate)
     except BaseException:
         for norm, buffers in zip(norms, before, strict=True):
             for name, buffer in buffers.items():
@@ -62,7 +64,7 @@ def recalibrate_batch_norm(model: nn.Module, batches: Batches, *, n_batches: int
     return len(norms)
 
 
-def _average(model: nn.Module, norms: list[_BatchNorm], batches: Batches, n_batches: int) -> None:
+def _average(model: nn.Module, norms: list[_BatchNorm], batches: Batches, gate: Gate | None) -> None:
     device = device_of(model)
     n_used = 0
     with evaluation_mode(model), torch.no_grad():
@@ -70,8 +72,9 @@ def _average(model: nn.Module, norms: list[_BatchNorm], batches: Batches, n_batc
             norm.reset_running_stats()
             norm.momentum = None  # torch's word for the average over all batches seen
             norm.training = True
-        for inputs, _ in islice(batches, n_batches):
-            call(model, to_device(inputs, device))
+        for inputs, _ in batches:
+            with passing(gate):
+                call(model, to_device(inputs, device))
             n_used += 1
     if n_used == 0:
         raise DataError("batch norms need at least 1 batch to be recalibrated, got none")

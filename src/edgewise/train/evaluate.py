@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from edgewise._core.errors import DataError
 from edgewise.train.batches import Batches, call, device_of, to_device
 from edgewise.train.faults import DivergedError
+from edgewise.train.gate import Gate, passing
 
 
-def accuracy(model: nn.Module, batches: Batches) -> float:
+def accuracy(model: nn.Module, batches: Batches, *, gate: Gate | None = None) -> float:
     """Share of images whose largest logit is that of their class.
 
     The model is evaluated in evaluation mode and left in the modes it had.
@@ -19,6 +20,7 @@ def accuracy(model: nn.Module, batches: Batches) -> float:
     Args:
         model: Gives logits (b, classes).
         batches: Images and classes.
+        gate: Passed before every batch, so that scoring can give way to a timing; none to give way to nothing.
 
     Returns:
         A number in [0, 1], exact.
@@ -36,7 +38,8 @@ def accuracy(model: nn.Module, batches: Batches) -> float:
     device = device_of(model)
     with evaluation_mode(model), torch.no_grad():
         for inputs, target in batches:
-            logits = call(model, to_device(inputs, device))
+            with passing(gate):
+                logits = call(model, to_device(inputs, device))
             if not isinstance(logits, Tensor) or logits.ndim != 2:
                 raise DataError(f"accuracy needs a model that gives logits (b, classes), got {_form(logits)}; pass your own evaluate")
             if torch.isnan(logits).any():
@@ -48,9 +51,9 @@ def accuracy(model: nn.Module, batches: Batches) -> float:
     return n_right / n_images
 
 
-def accuracy_on(model: nn.Module, batches: Batches | None) -> float | None:
+def accuracy_on(model: nn.Module, batches: Batches | None, *, gate: Gate | None = None) -> float | None:
     """The accuracy on a part of the data; none where there is no such part."""
-    return None if batches is None else accuracy(model, batches)
+    return None if batches is None else accuracy(model, batches, gate=gate)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from edgewise._core.errors import UsageError
+from edgewise.train.gate import Gate
 from edgewise.train.objective import Loss
 from edgewise.train.precision import Bf16
 from edgewise.train.regime import Regime
@@ -60,16 +61,19 @@ class FineTune:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Goal:
-    """What training aims at, where it is not the class of an image.
+    """What training aims at, where it is not the class of an image, and what it gives way to.
 
     Attributes:
         loss: Scalar loss from the model's output and the target; none for cross entropy.
         evaluate: Score of a model, higher is better; none for the accuracy on the validation batches.
         teacher: Network to distil from, by custom the one before its widths changed; not changed.
         regime: What changes the network from step to step; none for a network that stays as it is.
+        gate: Passed before every step and every batch that is scored, so that training can give way to a timing;
+            none to give way to nothing. It changes no result. ``evaluate`` passes it itself, if at all.
     """
 
     loss: Loss | None = None
     evaluate: Callable[[nn.Module], float] | None = None
     teacher: nn.Module | None = None
     regime: Regime | None = None
+    gate: Gate | None = None

@@ -16,6 +16,7 @@ from edgewise.train.batches import TrainingData, batches_of_epoch, count_batches
 from edgewise.train.checkpoint import Checkpoint, Standing, fingerprint, load_checkpoint, save_checkpoint
 from edgewise.train.evaluate import accuracy, evaluation_mode
 from edgewise.train.faults import DivergedError
+from edgewise.train.gate import passing_together
 from edgewise.train.interrupts import StepShield
 from edgewise.train.precision import channels_last, takes_channels_last
 from edgewise.train.schedule import one_cycle
@@ -151,7 +152,8 @@ class Trainer:
         self._end_epoch(n_steps)
 
     def _take_step(self, batch: Sequence[Any]) -> None:
-        with self._shield.step():
+        # The gate lies outside the shield: while it is shut, Ctrl-C comes through at once.
+        with passing_together(self._goal.gate), self._shield.step():
             lr = one_cycle(self._done, self._n_steps, max_lr=self._config.lr)
             for group in self._optimizer.param_groups:
                 group["lr"] = lr
@@ -195,7 +197,7 @@ class Trainer:
         with evaluation_mode(self.model), torch.no_grad():
             if self._goal.evaluate is not None:
                 return float(self._goal.evaluate(self.model))
-        return None if self._data.validation is None else accuracy(self.model, self._data.validation)
+        return None if self._data.validation is None else accuracy(self.model, self._data.validation, gate=self._goal.gate)
 
     @property
     def _scoring_steps(self) -> float:

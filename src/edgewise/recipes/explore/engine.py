@@ -47,8 +47,12 @@ class Engine:
             if not self._running:
                 return
             for outcome in self._study.executor.wait(1.0):
-                trial = self._running.pop(outcome.number)
+                trial = self._running[outcome.number]
                 self._heard(trial, outcome)
+                if self._study.executor.slots > 1:
+                    self._fill(spare=1)  # the machine that is free now need not wait until this network is measured
+                del self._running[outcome.number]
+                self._judge(trial)
 
     def _finish_late(self) -> None:
         """Trials whose last rung was kept, and not yet what follows from it."""
@@ -56,8 +60,8 @@ class Engine:
             if not trial.done and trial.rungs:
                 self._judge(trial)
 
-    def _fill(self) -> None:
-        while len(self._running) < self._study.executor.slots:
+    def _fill(self, *, spare: int = 0) -> None:
+        while len(self._running) < self._study.executor.slots + spare:
             trial = self._unfinished() or self._new()
             if trial is None:
                 return
@@ -103,7 +107,6 @@ class Engine:
         study.folder.append({"event": "rung", **outcome.to_json(), "spent_s": study.clock.spent_s})
         if outcome.state == "done":
             study.pace.trained(work, outcome.training_s, outcome.seconds)
-        self._judge(trial)
 
     def _judge(self, trial: Trial) -> None:
         """Measures a trial that was not measured yet, and decides whether it goes on."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from edgewise._core.files import write_text
 from edgewise.measure.host import provenance
+from edgewise.measure.lock import untimed
 from edgewise.recipes.explore.engine import Engine
 from edgewise.recipes.explore.executor import Measurement
 from edgewise.recipes.explore.folder import REPORT_FILE, StudyFolder
@@ -85,7 +86,7 @@ class Finish:
     def _test_accuracy(self, run: Path) -> float:
         start_s = time.monotonic()
         with torch_threads(self._study.opened.threads):
-            found = accuracy(load_run(run).loaded.model, self._study.opened.data.test)
+            found = accuracy(load_run(run).loaded.model, self._study.opened.data.test, gate=untimed)
         self._judging_s += time.monotonic() - start_s
         return found
 

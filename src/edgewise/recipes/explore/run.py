@@ -54,15 +54,22 @@ def run_explore(request: ExploreRequest, *, progress: Progress | None = None) ->
     folder = StudyFolder(request.folder)
     folder.check_new(resume=request.resume)
     import_optuna()
+    if request.ray is not None:
+        from edgewise.recipes.explore.ray_cluster import check_address
+
+        check_address(request.ray)  # before anything that takes time
     opened = open_study(request, progress=watcher)
     if folder.begun:
         folder.check_settings(opened.settings())
-    pace = _pace(opened, progress=watcher)
-    if not folder.begun:
-        _check_budget(opened, pace)
-    with folder.held(), ExitStack() as stack:
+    with ExitStack() as stack:
+        executor = _open_executor(opened, progress=watcher)  # first, as a cluster that is not there is no reason to wait
+        stack.callback(executor.close)
+        pace = _pace(opened, progress=watcher)
+        if not folder.begun:
+            _check_budget(opened, pace)
+        stack.enter_context(folder.held())
         session = _Session(opened, folder, pace, stack=stack, progress=watcher, start_s=start_s)
-        return session.run()
+        return session.run(executor)
 
 
 class _Session:
@@ -74,7 +81,7 @@ class _Session:
         self._opened, self._folder, self._pace, self._stack, self._progress = opened, folder, pace, stack, progress
         self._before_s = time.monotonic() - start_s
 
-    def run(self) -> ExploreResult:
+    def run(self, executor: Executor) -> ExploreResult:
         opened, folder = self._opened, self._folder
         begun = folder.begun
         if not begun:
@@ -94,7 +101,6 @@ class _Session:
         asker = self._asker(plan, space)
         trials, spent_s = replay(folder.events(), asker)
         clock = Clock(opened.request.budget_s, before_s=spent_s + self._before_s)
-        executor = self._executor()
         study = Study(
             opened=opened,
             folder=folder,
@@ -149,11 +155,6 @@ class _Session:
         request = self._opened.request
         return Asker(self._folder.journal, space, sampler=request.sampler, population=population, seed=request.seed)
 
-    def _executor(self) -> Executor:
-        executor = _open_executor(self._opened, progress=self._progress)
-        self._stack.callback(executor.close)
-        return executor
-
     def _bench(self, executor: Executor) -> Bench:
         opened = self._opened
         if not opened.simulated:
@@ -186,6 +187,11 @@ class _Session:
 
 def _open_executor(opened: Opened, *, progress: Progress) -> Executor:
     """Who trains and measures."""
+    request = opened.request
+    if request.ray is not None:
+        from edgewise.recipes.explore.ray_executor import RayExecutor
+
+        return RayExecutor(request.ray, device=request.device, threads=opened.threads, progress=progress, measures=not opened.simulated)
     return LocalExecutor(device=opened.request.device, data=opened.data, progress=progress)
 
 

@@ -15,6 +15,7 @@ from edgewise.dynamic import place_gates
 from edgewise.dynamic.sensitivity import sweep_blocks
 from edgewise.ir import ArchPlan, NetSpec
 from edgewise.measure.database import LatencyDatabase
+from edgewise.measure.lock import untimed
 from edgewise.recipes.explore.opening import Opened
 from edgewise.recipes.explore.threads import torch_threads
 from edgewise.recipes.records import LoadedModel
@@ -119,7 +120,7 @@ class Searched:
         """A network with the weights that it inherits from the supernet, its batch norms measured anew."""
         plan, net = self.plan(architecture), self._searched()
         with torch_threads(self._opened.threads):
-            recalibrate_batch_norm(net.restricted(plan), self._opened.data.train)
+            recalibrate_batch_norm(net.restricted(plan), self._opened.data.train, gate=untimed)
         return network_of(self.space, plan, derive(net, plan).eval())
 
     def ratios(self, architecture: tuple[str, ...], strength: float) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
@@ -173,7 +174,7 @@ class Searched:
             return self._net
         opened = self._opened
         prices, reference_s = self._prices()
-        settings = SearchSettings(epochs=opened.request.search_epochs, seed=opened.request.seed)
+        settings = SearchSettings(epochs=opened.request.search_epochs, seed=opened.request.seed, gate=untimed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(opened.request.seed)
             net = Supernet(self.space, form=settings.form, runtime=settings.runtime)

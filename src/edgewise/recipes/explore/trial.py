@@ -8,6 +8,7 @@ from edgewise._core.progress import Progress, SilentProgress
 from edgewise._core.rng import make_rng
 from edgewise.dynamic import GatedNetwork
 from edgewise.dynamic.training import RatioAscent
+from edgewise.measure.lock import untimed
 from edgewise.models.weights import load_weights, save_weights
 from edgewise.recipes.explore.executor import TrialOutcome, TrialTask
 from edgewise.recipes.explore.threads import torch_threads
@@ -71,7 +72,7 @@ def _train(task: TrialTask, data: Dataset, progress: Progress) -> TrialOutcome:
     if task.recalibrate:
         _recalibrate(task, loaded, data)
     if task.epochs == 0:
-        tuned, score, seconds, kept = loaded.model.eval(), accuracy(loaded.model, data.validation), 0.0, "tuned"
+        tuned, score, seconds, kept = loaded.model.eval(), accuracy(loaded.model, data.validation, gate=untimed), 0.0, "tuned"
     else:
         found = _tune(task, loaded, _at_rung(data, task.rung), checkpoint, progress=progress)
         assert found.accuracy_validation is not None
@@ -104,7 +105,7 @@ def _recalibrate(task: TrialTask, loaded: LoadedModel, data: Dataset) -> None:
     gates = model.plan if isinstance(model, GatedNetwork) else None
     if gates is not None and isinstance(model, GatedNetwork) and task.epochs:
         model.set_ratios(gates.scaled(0.0))
-    recalibrate_batch_norm(model, data.train)
+    recalibrate_batch_norm(model, data.train, gate=untimed)
     if gates is not None and isinstance(model, GatedNetwork):
         model.set_ratios(gates)
     save_weights(model, kept)
@@ -113,7 +114,7 @@ def _recalibrate(task: TrialTask, loaded: LoadedModel, data: Dataset) -> None:
 def _tune(task: TrialTask, loaded: LoadedModel, data: Dataset, checkpoint: Checkpoint, *, progress: Progress) -> FineTuneResult:
     config = FineTune(epochs=task.epochs, lr=task.lr, seed=task.point.seed)
     gates = loaded.gates
-    goal = None if gates is None else Goal(regime=RatioAscent(plan=gates, ramp=task.ramp))
+    goal = Goal(regime=None if gates is None else RatioAscent(plan=gates, ramp=task.ramp), gate=untimed)
     return fine_tune(loaded.model, data, config=config, goal=goal, checkpoint=checkpoint, progress=progress)
 
 

@@ -12,6 +12,7 @@ from edgewise._core.progress import Progress
 from edgewise.dynamic import GatedNetwork
 from edgewise.dynamic.training import RatioAscent, SandwichSampling
 from edgewise.ir.gates import Budget, GatePlan
+from edgewise.measure.lock import untimed
 from edgewise.recipes.records import LoadedModel
 from edgewise.recipes.sparsify.request import SparsifyRequest
 from edgewise.recipes.training import CHECKPOINT_FILE, DISTILL_WEIGHT, history_of, warnings_of
@@ -85,10 +86,10 @@ def train_gated(request: SparsifyRequest, dense: LoadedModel, plan: GatePlan, da
     return Judged(
         model=network,
         fine_tuned=True,
-        baseline=accuracy_on(dense.model, data.test) if judge else None,
-        baseline_validation=accuracy_on(dense.model, data.validation) if judge else None,
-        accuracy=by_budget[-1] if by_budget else accuracy_on(network, data.test),
-        accuracy_validation=accuracy_on(network, data.validation),
+        baseline=accuracy_on(dense.model, data.test, gate=untimed) if judge else None,
+        baseline_validation=accuracy_on(dense.model, data.validation, gate=untimed) if judge else None,
+        accuracy=by_budget[-1] if by_budget else accuracy_on(network, data.test, gate=untimed),
+        accuracy_validation=accuracy_on(network, data.validation, gate=untimed),
         untrained_validation=None if tuned is None or request.one_for_all else tuned.score_before,
         by_budget=by_budget,
         history=() if tuned is None else history_of(tuned),
@@ -112,7 +113,7 @@ def held_out(data: JudgedData) -> Batches:
 def _recalibrated(model: nn.Module, plan: GatePlan, data: JudgedData, *, progress: Progress) -> GatedNetwork:
     progress.note("recalibrating batch norms with the gates at work")
     network = GatedNetwork(model, plan)
-    recalibrate_batch_norm(network, data.train)
+    recalibrate_batch_norm(network, data.train, gate=untimed)
     return network.eval()
 
 
@@ -122,9 +123,11 @@ def _tuned(request: SparsifyRequest, model: nn.Module, plan: GatePlan, data: Jud
         epochs=request.data.epochs, lr=request.lr, seed=request.seed, distill_weight=DISTILL_WEIGHT if request.distill else 0.0
     )
     if request.one_for_all:
-        goal = Goal(regime=SandwichSampling(plan=plan), evaluate=lambda network: _score_of_ends(network, plan, data))
+        sandwich = SandwichSampling(plan=plan)
+        goal = Goal(regime=sandwich, evaluate=lambda network: _score_of_ends(network, plan, data), gate=untimed)
     else:
-        goal = Goal(regime=RatioAscent(plan=plan, ramp=request.ramp), teacher=model if request.distill else None)
+        ascent = RatioAscent(plan=plan, ramp=request.ramp)
+        goal = Goal(regime=ascent, teacher=model if request.distill else None, gate=untimed)
     checkpoint = None if request.out is None else Checkpoint(path=request.out / CHECKPOINT_FILE, resume=request.resume)
     return fine_tune(GatedNetwork(model, plan), data, config=config, goal=goal, checkpoint=checkpoint, progress=progress)
 
@@ -136,8 +139,8 @@ def _score_of_ends(model: nn.Module, plan: GatePlan, data: JudgedData) -> float:
         network = deepcopy(model)
         assert isinstance(network, GatedNetwork)
         network.set_ratios(plan.scaled(share))
-        recalibrate_batch_norm(network, data.train, n_batches=_SCORING_BATCHES)
-        found.append(accuracy(network, held_out(data)))
+        recalibrate_batch_norm(network, data.train, n_batches=_SCORING_BATCHES, gate=untimed)
+        found.append(accuracy(network, held_out(data), gate=untimed))
     return sum(found) / len(found)
 
 
@@ -148,10 +151,10 @@ def _with_tables(network: GatedNetwork, data: JudgedData, *, progress: Progress)
     found = []
     for place, share in enumerate(BUDGET_SHARES):
         served.set_ratios(served.full_plan.scaled(share))
-        recalibrate_batch_norm(served, data.train)
+        recalibrate_batch_norm(served, data.train, gate=untimed)
         served.keep_statistics(place)
         if data.test is not None:
-            found.append(accuracy(served, data.test))
+            found.append(accuracy(served, data.test, gate=untimed))
         progress.advance()
     served.switch(len(BUDGET_SHARES) - 1)
     return served, tuple(found)
