@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from result_files import read_result, write_result
+from result_files import begun_result, write_result
 
 from edgewise.dynamic import place_gates
 from edgewise.dynamic.running import OpenVinoDynamicSession, as_torch, export_onnx, export_openvino
@@ -31,18 +31,21 @@ RUNTIMES = ("openvino-cpu", "onnxruntime-cpu", "torch-compile-cpu")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Case:
-    """A network with its ratios, and the speed-up asked for."""
+    """A network (or the part of it of that name) with its ratios, and the speed-up asked for."""
 
     model: str
+    part: str = ""
     channels: tuple[float, ...] = ()
     positions: tuple[float, ...] = ()
     asked: float = 1.0
+    batches: tuple[int, ...] = (1, 8)
 
 
 CASES = {
     "vgg16": Case(model="vgg16", channels=(0.2, 0.2, 0.6, 0.9, 0.9), asked=1.8),
     "resnet56": Case(model="resnet56", channels=(0.3, 0.3, 0.6), positions=(0.6,), asked=1.15),
-    "vgg16_bn-224": Case(model="torchvision:vgg16_bn", positions=(0.5,)),
+    "vgg16_bn-224": Case(model="torchvision:vgg16_bn", positions=(0.5,), batches=(1,)),
+    "vgg16_bn-224-convolutions": Case(model="torchvision:vgg16_bn", part="features", positions=(0.5,), asked=1.6, batches=(1,)),
     "vgg16-nearly-dense": Case(model="vgg16", channels=(0.02,), asked=0.97),
     "resnet56-nearly-dense": Case(model="resnet56", channels=(0.1,), asked=0.97),
 }
@@ -52,6 +55,7 @@ def compare(case: Case, *, threads: int, batch: int, seconds: float, folder: Pat
     """One network in all ways."""
     loaded = load_model(case.model)
     model, inputs = loaded.model.eval(), loaded.inputs()
+    model = model.get_submodule(case.part)
     net = trace(model, inputs, name=case.model, verify=False).net
     plan = place_gates(net, channel_ratios=case.channels, spatial_ratios=case.positions)
     shape = (batch, *net.input_shapes[0][1:])
@@ -90,10 +94,12 @@ def main() -> None:
     parser.add_argument("--batch", default="1,8")
     parser.add_argument("--seconds", type=float, default=3.0, help="of timing for each runtime")
     arguments = parser.parse_args()
-    found = read_result("dynamic-networks").get("cases", {})
+    found = begun_result("dynamic-networks").get("cases", {})
     for name in arguments.networks.split(","):
         for threads in map(int, arguments.threads.split(",")):
             for batch in map(int, arguments.batch.split(",")):
+                if batch not in CASES[name].batches:
+                    continue
                 with tempfile.TemporaryDirectory() as folder:
                     case = CASES[name]
                     row = compare(case, threads=threads, batch=batch, seconds=arguments.seconds, folder=Path(folder))

@@ -1,6 +1,7 @@
 """Result files: a benchmark's figures with where they come from."""
 
 import json
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -32,3 +33,13 @@ def read_result(question: str) -> dict[str, Any]:
     """The figures of an earlier, perhaps unfinished run; empty where there is none."""
     path = RESULTS / f"{question}.json"
     return dict(json.loads(path.read_text())) if path.exists() else {}
+
+
+def begun_result(question: str) -> dict[str, Any]:
+    """The figures of an earlier, perhaps unfinished run on this machine: a file has one provenance, so others start anew."""
+    found, host = read_result(question), describe_host()
+    there = found.get("provenance", {})
+    if found and (there.get("cpu"), there.get("isa"), there.get("cores")) != (host.cpu, host.isa, host.cores):
+        sys.stderr.write(f"{question}: figures of {there.get('cpu')} are left out, this is {host.cpu}; run all cases\n")
+        return {}
+    return found

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from result_files import read_result, write_result
+from result_files import begun_result, write_result
 from torch import nn
 
 from edgewise.kernels import CompiledChain, Program, Step, variants
@@ -129,7 +129,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=0.5, help="of timing for each chain")
     arguments = parser.parse_args()
-    found = read_result("sparse-kernels").get("threads", {})
+    found = begun_result("sparse-kernels").get("threads", {})
     mine = found.setdefault(str(arguments.threads), {"layers": {}})
     for name in arguments.layers.split(","):
         channels, side = map(int, name.split("x"))

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 SOURCES = Path(__file__).parent / "native"
@@ -69,11 +70,17 @@ def compile_kernels(folder: Path, *, flags: Sequence[str] = ("-O3",)) -> Path:
     compiler = _compiler()
     define = f'-DEW_SOURCES="{sources_digest()}"'
     with _workshop(folder) as made:
-        objects = []
-        for source in kernel_sources():
-            objects.append(f"{made}/{source.stem}.o")
-            _call([compiler, *_FLAGS, *flags, *_VARIANT_FLAGS.get(source.name, ()), define, "-c", str(source), "-o", objects[-1]])
-        _call([compiler, *flags, "-shared", "-o", f"{made}/{LIBRARY}", *objects, "-lpthread"])
+        objects = {source: f"{made}/{source.stem}.o" for source in kernel_sources()}
+        with ThreadPoolExecutor(os.cpu_count()) as workers:
+            done = [
+                workers.submit(
+                    _call, [compiler, *_FLAGS, *flags, *_VARIANT_FLAGS.get(source.name, ()), define, "-c", str(source), "-o", made_of_it]
+                )
+                for source, made_of_it in sorted(objects.items(), key=lambda each: each[0].name not in _VARIANT_FLAGS)  # the longest first
+            ]
+            for each in done:
+                each.result()
+        _call([compiler, *flags, "-shared", "-o", f"{made}/{LIBRARY}", *objects.values(), "-lpthread"])
         return put(Path(made) / LIBRARY, folder / LIBRARY)
 
 

@@ -14,9 +14,11 @@
 
 namespace ew {
 
-constexpr int kChunk = 64;    // pixels of a task that computes outputs from windows, at most
+constexpr int kChunk = 72;    // pixels of a task that computes outputs from windows, at most; a multiple of 12
 constexpr int kStrip = 256;   // pixels of a task that adds up what positions give, about, at most
 constexpr int kLeastTasks = 8;  // that a step has where its map allows: the same for any number of threads
+constexpr int kGroup = 1 << 16;  // bytes of weights that all pixels of a task take before the next ones, about
+constexpr int kNear = 1 << 18;   // bytes of weights that stay in the second-level cache from run to run, about
 constexpr int kLine = 16;     // floats of a cache line
 
 struct Free {
@@ -60,10 +62,11 @@ struct Step {
   std::vector<int32_t> sum_at;                     // the same pixels in the grid of sums
   std::vector<int32_t> tap_at;                     // offset of each tap in a window
   std::vector<Entry> dense;                        // all channels of all taps
+  std::vector<int32_t> grid_at, row_of;            // of each position: its place in the grid of sums, its row
+  bool fetched = false;                            // weights come from beyond the second-level cache
   int margin = 0, grid_w = 0, strip_rows = 1;      // of the grid of sums
   int chunk = kChunk;                              // pixels of a task
   bool gated() const { return channel_gate || position_gate; }
-  bool by_tap = false;  // rows of weights lie by tap, then channel; else by channel, then tap
   int taps() const { return kernel_h * kernel_w; }
   int n_pixels() const { return static_cast<int>(x_at.size()); }
   int n_chunks() const { return (n_pixels() + chunk - 1) / chunk; }
@@ -76,9 +79,6 @@ struct Workspace;
 void read_program(const int32_t *program, int n_ints, ew_chain &chain);
 // Packs the weights of every convolution and fills the tables.
 void prepare(ew_chain &chain, const float *const *weights, const float *const *biases);
-// Orders a step's weights for its path: kept channels in one piece where windows are computed, taps in one piece
-// where positions are scattered.
-void arrange(Step &step, int in_channels, int lanes);
 void run(ew_chain &chain, const float *input, float *output, int batch, const ew_host *host, uint8_t *const *masks, double *step_s);
 
 }  // namespace ew

@@ -19,8 +19,6 @@ void keep(const Variant &variant, Kept &kept, int n, int count, std::vector<int3
   kept.keys.resize((n + 15) / 16 * 16);
   chosen.resize(n + kAhead);
   variant.select(kept.scores.data(), n, count, kept.keys.data(), chosen.data());
-  const int32_t last = count ? chosen[count - 1] : 0;
-  for (int i = 0; i < kAhead; i++) chosen[count + i] = last;
 }
 
 void list_channels(const Step &s, Kept &kept) {
@@ -35,20 +33,24 @@ void list_channels(const Step &s, Kept &kept) {
   for (int i = 0; i < kAhead; i++) to[i] = to[-1];
 }
 
+void list_rows(const Step &s, Kept &kept) {
+  kept.rows.resize(s.kept_channels);
+  for (int i = 0; i < s.kept_channels; i++) kept.rows[i] = {kept.channels[i], kept.channels[i] * s.taps()};
+}
+
 void list_positions(const Step &s, const Map &in, Kept &kept) {
   const int n = s.kept_positions;
   kept.x_at.resize(n);
   kept.sum_at.resize(n);
-  kept.row_start.assign(in.height + 1, n);
-  int y = 0, row_end = in.width;
-  kept.row_start[0] = 0;
+  kept.row_start.assign(in.height + 1, 0);
+  int32_t *end = kept.row_start.data() + 1;
   for (int i = 0; i < n; i++) {
     const int32_t at = kept.positions[i];
-    while (at >= row_end) kept.row_start[++y] = i, row_end += in.width;
     kept.x_at[i] = in.at[at];
-    kept.sum_at[i] = y * s.grid_w + at - (row_end - in.width);
+    kept.sum_at[i] = s.grid_at[at];
+    end[s.row_of[at]] = i + 1;
   }
-  while (y < in.height - 1) kept.row_start[++y] = n;
+  for (int y = 0; y < in.height; y++) end[y] = std::max(end[y], end[y - 1]);
 }
 
 void zero_positions(const Map &in, float *map, const Kept &kept, int n_kept) {
@@ -103,7 +105,12 @@ void choose(void *context, int image, int) {
   if (s.position_gate) add_up(position_sums, writer ? static_cast<int>(writer->blocks.size()) : 1, in.pixels(), in.pixels(), kept.scores);
   keep(variant, kept, in.pixels(), s.kept_positions, kept.positions);
   tell(run, s, in, kept, image);
-  if (s.path == EW_SCATTER) return list_positions(s, in, kept);
+  if (s.path == EW_SCATTER) {
+    list_positions(s, in, kept);
+    list_rows(s, kept);
+    if (s.channel_gate && s.fetched) list_channels(s, kept);
+    return;
+  }
   if (s.position_gate) zero_positions(in, map, kept, s.kept_positions);
   if (s.path == EW_DENSE) {
     if (s.channel_gate) zero_channels(in, map, kept, s.kept_channels);

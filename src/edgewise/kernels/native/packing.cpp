@@ -32,20 +32,22 @@ int Step::n_strips() const { return ((pool ? out_h / 2 * 2 : out_h) + strip_rows
 
 namespace {
 
-void pack(Step &s, int in_channels, int lanes, const float *weights, const float *bias) {
-  const int taps = s.taps();
+void pack(Step &s, int in_channels, const Variant &variant, const float *weights, const float *bias) {
+  const int taps = s.taps(), lanes = variant.lanes;
+  const int vectors = (s.out_channels + lanes - 1) / lanes, blocks = (vectors + variant.most_vectors - 1) / variant.most_vectors;
   const int64_t rows = static_cast<int64_t>(taps) * in_channels;
   int64_t size = 0;
-  for (int first = 0; first < s.out_channels; first += s.blocks.back().vectors * lanes) {
+  for (int i = 0, first = 0; i < blocks; i++) {
     Block block;
-    block.first = first;
-    block.vectors = s.out_channels - first > lanes ? kMostVectors : 1;
+    block.first = first * lanes;
+    block.vectors = vectors * (i + 1) / blocks - first;
     block.weights = size;
+    first += block.vectors;
     size += rows * block.vectors * lanes;
     s.blocks.push_back(block);
   }
   s.weights = make_floats(size);
-  s.bias = make_floats(s.blocks.back().first + kMostVectors * lanes);
+  s.bias = make_floats(static_cast<size_t>(vectors) * lanes);
   s.bytes = size * static_cast<int64_t>(sizeof(float));
   std::copy(bias, bias + s.out_channels, s.bias.get());
   for (const Block &block : s.blocks) {
@@ -66,7 +68,7 @@ void fill_tables(Step &s, ew_chain &chain, Map &out) {
   s.grid_w = s.out_w + 2 * s.margin;
   const int n_blocks = static_cast<int>(s.blocks.size()), shares = (kLeastTasks + n_blocks - 1) / n_blocks;
   const int share = (s.out_h * s.out_w + shares - 1) / shares;
-  s.chunk = std::clamp((share + 7) / 8 * 8, 16, kChunk);
+  s.chunk = std::clamp((share + 11) / 12 * 12, 12, kChunk);
   s.strip_rows = std::max(1, std::clamp(2 * share, 32, kStrip) / s.out_w);  // many positions in each, for full tiles
   if (s.pool) s.strip_rows = (s.strip_rows + 1) / 2 * 2;
   const auto put = [&](int y, int x) {
@@ -75,6 +77,11 @@ void fill_tables(Step &s, ew_chain &chain, Map &out) {
     s.sum_at.push_back(y * s.grid_w + x + s.margin);
     if (add) s.residual_at.push_back(static_cast<int32_t>(add->offset(y, x)));
   };
+  s.fetched = s.bytes > kNear;
+  for (int i = 0; i < in.pixels(); i++) {
+    s.row_of.push_back(i / in.width);
+    s.grid_at.push_back(i / in.width * s.grid_w + i % in.width);
+  }
   const int step = s.pool ? 2 : 1;
   for (int y = 0; y + step <= s.out_h; y += step)
     for (int x = 0; x + step <= s.out_w; x += step) {
@@ -94,35 +101,16 @@ void fill_tables(Step &s, ew_chain &chain, Map &out) {
 
 }  // namespace
 
-void arrange(Step &s, int in_channels, int lanes) {
-  const bool wanted = s.path == EW_SCATTER;
-  if (s.by_tap == wanted) return;
-  const int taps = s.taps();
-  Floats moved = make_floats(s.bytes / sizeof(float));
-  for (const Block &block : s.blocks) {
-    const int wide = block.vectors * lanes;
-    for (int tap = 0; tap < taps; tap++)
-      for (int c = 0; c < in_channels; c++) {
-        const int64_t here = static_cast<int64_t>(c) * taps + tap, there = static_cast<int64_t>(tap) * in_channels + c;
-        std::memcpy(moved.get() + block.weights + (wanted ? there : here) * wide,
-                    s.weights.get() + block.weights + (wanted ? here : there) * wide, wide * sizeof(float));
-      }
-  }
-  s.weights = std::move(moved);
-  s.by_tap = wanted;
-}
-
 void prepare(ew_chain &chain, const float *const *weights, const float *const *biases) {
   int conv = 0;
   for (size_t i = 0; i < chain.steps.size(); i++) {
     Step &s = chain.steps[i];
     if (s.kind != EW_CONV) continue;
-    pack(s, chain.maps[s.source].channels, chain.variant->lanes, weights[conv], biases[conv]);
+    pack(s, chain.maps[s.source].channels, *chain.variant, weights[conv], biases[conv]);
     fill_tables(s, chain, chain.maps[i + 1]);
     conv++;
     s.tuned = s.path != EW_AUTO || !s.gated();
     if (s.path == EW_AUTO) s.path = !s.gated() ? EW_DENSE : s.position_gate ? EW_SCATTER : EW_CHANNELS;
-    arrange(s, chain.maps[s.source].channels, chain.variant->lanes);
   }
 }
 

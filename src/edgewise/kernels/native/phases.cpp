@@ -79,6 +79,34 @@ void add_tap(const Run &run, const Step &s, const Kept &kept, Scratch &scratch, 
   job.sums = sums;
 }
 
+// Rows of weights of a block that lie in the second-level cache together with those that come next.
+int group_rows(const Run &run, const Block &block) {
+  return std::max(1, kGroup / (block.vectors * run.chain.variant->lanes * static_cast<int>(sizeof(float))));
+}
+
+// Channels are taken in groups, all taps and positions of one before the next; the weights of the next are fetched
+// meanwhile, in the order in which they lie.
+void add_groups(const Run &run, const Step &s, const Kept &kept, Scratch &scratch, const Block &block, int first_row, int last_row, Scatter &job) {
+  const int n = s.kept_channels, taps = s.taps(), strided = s.stride_h != 1 || s.stride_w != 1;
+  const int groups = strided ? 1 : (n * taps + group_rows(run, block) - 1) / group_rows(run, block);
+  const Entry *all = !s.fetched ? nullptr : s.channel_gate ? kept.list.data() : s.dense.data();
+  const float *weights = s.weights.get() + block.weights;
+  const int wide = block.vectors * run.chain.variant->lanes;
+  const auto start = [&](int group) { return static_cast<int>(static_cast<int64_t>(n) * group / groups); };
+  for (int group = 0; group < groups; group++) {
+    const int next = group + 1 < groups ? group + 1 : 0, n_next = start(next + 1) - start(next);
+    job.list = kept.rows.data() + start(group);
+    job.n_list = start(group + 1) - start(group);
+    job.later = next ? weights : job.next;
+    for (int tap = 0; tap < taps; tap++) {
+      job.weights = weights + static_cast<int64_t>(tap) * wide;
+      const bool there = all && job.later && (tap + 1) * job.n_list <= n_next * taps + kAhead;
+      job.fetch = there ? all + static_cast<int64_t>(start(next)) * taps + tap * job.n_list : nullptr;
+      add_tap(run, s, kept, scratch, tap, first_row, last_row, job);
+    }
+  }
+}
+
 void fill(float *sums, const float *bias, int64_t pixels, int wide) {
   for (int64_t i = 0; i < pixels; i++) std::memcpy(sums + i * wide, bias, wide * sizeof(float));
 }
@@ -139,8 +167,19 @@ void shortcut(void *context, int image, int) {
     }
 }
 
+namespace {
+
+// Weights that the same thread will probably use in its next task, if they are others.
+const float *next_weights(const Run &run, const Step &s, const Block &block, int task, int parts) {
+  const size_t next = (task + run.threads) / parts / run.batch;
+  const bool another = next < s.blocks.size() && &s.blocks[next] != &block && s.blocks[next].vectors == block.vectors;
+  return another ? s.weights.get() + s.blocks[next].weights : nullptr;
+}
+
+}  // namespace
+
 // Tasks run through the images and their parts first, so that a block's weights are read once.
-void windows(void *context, int task, int) {
+void windows(void *context, int task, int slot) {
   Run &run = *static_cast<Run *>(context);
   const Step &s = run.chain.steps[run.step];
   const int n_chunks = s.n_chunks(), part = task % n_chunks, image = task / n_chunks % run.batch;
@@ -155,11 +194,11 @@ void windows(void *context, int task, int) {
   d.list = listed ? kept.list.data() : s.dense.data();
   d.n_list = static_cast<int>(listed ? kept.list.size() : s.dense.size()) - kAhead;
   d.weights = s.weights.get() + block.weights;
-  const size_t next = (task + run.threads) / n_chunks / run.batch;
-  const bool another = next < s.blocks.size() && &s.blocks[next] != &block && s.blocks[next].vectors == block.vectors;
-  d.next = another ? s.weights.get() + s.blocks[next].weights : nullptr;
+  d.next = next_weights(run, s, block, task, n_chunks);
   d.bias = s.bias.get() + block.first;
   d.vectors = block.vectors;
+  d.group = group_rows(run, block);
+  d.sums = run.space.scratch[slot].sums.get();
   d.finish = finishing(run, s, block, image, first, std::min(s.chunk, s.n_pixels() - first), part);
   run.chain.variant->direct(d);
 }
@@ -177,14 +216,10 @@ void positions(void *context, int task, int slot) {
   fill(scratch.sums.get(), s.bias.get() + block.first, static_cast<int64_t>(last_row - first_row) * s.grid_w, wide);
   Scatter job{};
   job.x = run.map(s.source, image);
-  job.channels = kept.channels.data();
-  job.n_channels = s.kept_channels;
   job.sums = scratch.sums.get();
   job.vectors = block.vectors;
-  for (int tap = 0; tap < s.taps(); tap++) {
-    job.weights = s.weights.get() + block.weights + static_cast<int64_t>(tap) * run.chain.maps[s.source].channels * wide;
-    add_tap(run, s, kept, scratch, tap, first_row, last_row, job);
-  }
+  job.next = next_weights(run, s, block, task, n_strips);
+  add_groups(run, s, kept, scratch, block, first_row, last_row, job);
   const int per_row = s.pool ? s.out_w / 2 * 2 : s.out_w;  // a pooled map leaves out an odd last column
   Strip strip{};
   strip.sums = scratch.sums.get();

@@ -41,7 +41,8 @@ std::unique_ptr<Workspace> make_workspace(const ew_chain &chain, int batch, int 
   auto space = std::make_unique<Workspace>();
   space->batch = batch, space->slots = threads;
   for (int64_t size : chain.slot_sizes) space->buffers.push_back(make_floats(size * batch));
-  int64_t strip = 1, pixels = 1;
+  const int widest = chain.variant->most_vectors * chain.variant->lanes;
+  int64_t strip = static_cast<int64_t>(kChunk) * widest, pixels = 1;
   for (const Map &map : chain.maps) {
     const bool summed = map.channel_sums || map.position_sums;
     space->channel_at.push_back(space->channel_stride);
@@ -52,7 +53,7 @@ std::unique_ptr<Workspace> make_workspace(const ew_chain &chain, int batch, int 
   }
   for (const Step &s : chain.steps)
     if (s.kind == EW_CONV)
-      strip = std::max(strip, static_cast<int64_t>(s.strip_rows) * s.grid_w * kMostVectors * chain.variant->lanes);
+      strip = std::max(strip, static_cast<int64_t>(s.strip_rows) * s.grid_w * widest);
   space->channel_sums = make_floats(batch * space->channel_stride);
   space->position_sums = make_floats(batch * space->position_stride);
   space->kept.resize(batch);
@@ -94,18 +95,12 @@ const Variant *pick_variant(const char *name) {
   throw std::invalid_argument(std::string("the variant must be one of ") + ew_variants() + ", got " + name);
 }
 
-void set_path(ew_chain &chain, size_t step, int path) {
-  Step &s = chain.steps[step];
-  s.path = path;
-  arrange(s, chain.maps[s.source].channels, chain.variant->lanes);
-}
-
 // Seconds of every step with a path for all that may be chosen: the least of some runs.
 std::vector<double> time_path(ew_chain &chain, int path, const std::vector<char> &open, int batch, const ew_host *host, int repeats,
                               const float *input, float *output) {
   std::vector<double> least(chain.steps.size(), 1e30), now(chain.steps.size());
   for (size_t i = 0; i < chain.steps.size(); i++)
-    if (open[i]) set_path(chain, i, path);
+    if (open[i]) chain.steps[i].path = path;
   for (int i = 0; i < repeats; i++) {
     run(chain, input, output, batch, host, nullptr, now.data());
     for (size_t k = 0; k < now.size(); k++) least[k] = std::min(least[k], now[k]);
@@ -141,7 +136,7 @@ void tune(ew_chain &chain, int batch, const ew_host *host, int repeats) {
       if (time_s < best[i]) best[i] = time_s, path[i] = candidates[k];
     }
   for (size_t i = 0; i < path.size(); i++)
-    if (open[i]) set_path(chain, i, path[i]), chain.steps[i].tuned = true;
+    if (open[i]) chain.steps[i].path = path[i], chain.steps[i].tuned = true;
 }
 
 }  // namespace
@@ -211,12 +206,8 @@ int ew_chain_set_path(ew_chain *chain, int step, int path) {
   ew::Step &s = chain->steps[step];
   if (s.kind != EW_CONV || path < EW_DENSE || path > EW_SCATTER) return 1;
   s.tuned = true;
-  try {
-    ew::set_path(*chain, step, path);
-    return 0;
-  } catch (const std::exception &) {
-    return 1;
-  }
+  s.path = path;
+  return 0;
 }
 
 int ew_chain_tune(ew_chain *chain, int batch, const ew_host *host, int repeats) {

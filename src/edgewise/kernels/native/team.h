@@ -49,7 +49,7 @@ class Team {
   static void relax(int spins);
 
  private:
-  struct Phase {
+  struct alignas(64) Phase {
     Body body = nullptr;
     void *context = nullptr;
     int total = 0, grain = 1, units = 0;  // a unit is as many tasks as the grain

@@ -12,8 +12,7 @@ struct Entry {
   int32_t row;
 };
 
-constexpr int kAhead = 24;     // entries past the end that may be read, for prefetching
-constexpr int kMostVectors = 2;  // vectors of output channels computed together
+constexpr int kAhead = 24;  // entries past the end of a list that may be read, for prefetching
 
 // What becomes of sums: bias is in them; then residual, activation, pooling, attention sums.
 struct Finish {
@@ -31,10 +30,11 @@ struct Direct {
   const float *x;
   const int32_t *x_at;  // window of each pixel
   const Entry *list;
-  int n_list;
+  int n_list, group;     // entries in all, and those that all pixels take before the next ones
   const float *weights;  // [row][vectors * lanes]
   const float *next;     // weights that this thread will probably need next, or null
   const float *bias;
+  float *sums;  // where they stay between groups: [pixel][vectors * lanes]
   int vectors;
   Finish finish;
 };
@@ -44,11 +44,14 @@ struct Scatter {
   const int32_t *x_at;    // kept positions
   const int32_t *sum_at;  // where each adds to, in pixels of the strip of sums
   int n_positions;
-  const int32_t *channels;
-  int n_channels;
-  const float *weights;  // of one tap: [channel][vectors * lanes]
+  const Entry *list;      // kept channels, and the rows of their first taps
+  int n_list;
+  const float *weights;  // shifted to the row of the tap
   float *sums;           // [pixel][vectors * lanes]
   int vectors;
+  const Entry *fetch;  // rows that come later, as many as the list has, or null
+  const float *later;  // weights of theirs
+  const float *next;   // weights that this thread will probably need next, or null
 };
 
 struct Strip {
@@ -61,11 +64,12 @@ struct Strip {
 
 struct Variant {
   const char *name;
-  int lanes;
+  int lanes, most_vectors;  // vectors of output channels computed together, at most
   void (*direct)(const Direct &);
   void (*scatter)(const Scatter &);
   void (*strip)(const Strip &);
-  // The `kept` largest of n scores, ascending; of equal ones the first; NaN is largest. keys: n rounded up to 16.
+  // The `kept` largest of n scores, ascending; of equal ones the first; NaN is largest. keys: n rounded up to 16;
+  // chosen: kAhead more than n.
   void (*select)(const float *scores, int n, int kept, int32_t *keys, int32_t *chosen);
   // Sums of a map of n_pixels whose pixels lie at `at`, over pixels and (unless null) over channels.
   void (*attend)(const float *map, const int32_t *at, int n_pixels, int channels, float *channel_sums, float *position_sums);

@@ -3,13 +3,19 @@
 // copy that the linker keeps for everybody.
 #include "variant.h"
 
+#if EW_LANES > 4
+#include <immintrin.h>
+#endif
+
 namespace ew {
 namespace {
 
 typedef float V __attribute__((vector_size(EW_LANES * 4), aligned(4)));
 typedef int32_t I __attribute__((vector_size(EW_LANES * 4), aligned(4)));
 constexpr int L = EW_LANES;
-constexpr int P = EW_PIXELS;  // pixels computed together; a multiple of 4
+// Pixels computed together with a number of vectors: sums, a row of weights and a value fill the registers, or 8
+// sums and more hide the latency of an addition.
+constexpr int pixels_of(int vectors) { return vectors == EW_VECTORS ? EW_PIXELS : 8; }
 
 inline V load(const float *from) { return *reinterpret_cast<const V *>(from); }
 inline void store(float *to, V value) { *reinterpret_cast<V *>(to) = value; }
@@ -75,13 +81,18 @@ inline V larger(V a, V b) { return (b > a) | (b != b) ? b : a; }  // NaN stays
 // Sums over channels of the first N pixels.
 template <int N, int PX, int NZ>
 inline void across(const V (&a)[PX][NZ], float *to) {
-  V all[N];
+  constexpr int filled = N > 4 ? 8 : N > 2 ? 4 : N;
+  V all[filled] = {};
 #pragma GCC unroll 8
   for (int i = 0; i < N; i++) {
     all[i] = a[i][0];
-    if constexpr (NZ == 2) all[i] += a[i][1];
+#pragma GCC unroll 4
+    for (int z = 1; z < NZ; z++) all[i] += a[i][z];
   }
-  totals<N>(all, to);
+  float sums[filled];
+  totals<filled>(all, sums);
+#pragma GCC unroll 8
+  for (int i = 0; i < N; i++) to[i] = sums[i];
 }
 
 template <int PX, int NZ>
@@ -89,27 +100,27 @@ inline void finish(V (&a)[PX][NZ], const Finish &f, int at, V (&sums)[NZ]) {
   if (f.residual) {
 #pragma GCC unroll 8
     for (int i = 0; i < PX; i++)
-#pragma GCC unroll 2
+#pragma GCC unroll 4
       for (int z = 0; z < NZ; z++) a[i][z] += load(f.residual + f.residual_at[at + i] + z * L);
   }
   if (f.relu) {
     const V zero = {};
 #pragma GCC unroll 8
     for (int i = 0; i < PX; i++)
-#pragma GCC unroll 2
+#pragma GCC unroll 4
       for (int z = 0; z < NZ; z++) a[i][z] = a[i][z] < zero ? zero : a[i][z];
   }
   if (f.pool) {
     if constexpr (PX % 4 == 0) {
 #pragma GCC unroll 2
       for (int i = 0; i < PX / 4; i++)
-#pragma GCC unroll 2
+#pragma GCC unroll 4
         for (int z = 0; z < NZ; z++)
           a[i][z] = larger(larger(a[4 * i][z], a[4 * i + 1][z]), larger(a[4 * i + 2][z], a[4 * i + 3][z]));
       const int first = at / 4;
 #pragma GCC unroll 2
       for (int i = 0; i < PX / 4; i++)
-#pragma GCC unroll 2
+#pragma GCC unroll 4
         for (int z = 0; z < NZ; z++) {
           store(f.out + f.out_at[first + i] + z * L, a[i][z]);
           sums[z] += a[i][z];
@@ -120,7 +131,7 @@ inline void finish(V (&a)[PX][NZ], const Finish &f, int at, V (&sums)[NZ]) {
   }
 #pragma GCC unroll 8
   for (int i = 0; i < PX; i++) {
-#pragma GCC unroll 2
+#pragma GCC unroll 4
     for (int z = 0; z < NZ; z++) {
       store(f.out + f.out_at[at + i] + z * L, a[i][z]);
       sums[z] += a[i][z];
@@ -129,85 +140,148 @@ inline void finish(V (&a)[PX][NZ], const Finish &f, int at, V (&sums)[NZ]) {
   if (f.position_sums) across<PX>(a, f.position_sums + at);
 }
 
-// Lines of the weights that an entry's row begins with, counted in vectors.
-constexpr int kLineVectors = 16 / L;
-
-// What a tile fetches for later: rows of its own that come next (the first tile of a block), or every row of the
-// block after it: first lines or all the others, so that two tiles share the work.
-enum Fetch { kOwn, kNextFirst, kNextRest, kNextAll, kNothing };
-
-template <int PX, int NZ, Fetch FETCH>
-inline void direct_tile(const Direct &d, int at, V (&sums)[NZ]) {
-  const float *x[PX];
-  V a[PX][NZ];
-#pragma GCC unroll 8
-  for (int i = 0; i < PX; i++) {
-    x[i] = d.x + d.x_at[at + i];
-#pragma GCC unroll 2
-    for (int z = 0; z < NZ; z++) a[i][z] = load(d.bias + z * L);
-  }
-  const float *weights = d.weights;
-  const Entry *end = d.list + d.n_list;
-  for (const Entry *entry = d.list; entry != end; entry++) {
+// Adds what a list says to the sums of PX pixels. LINES: cache lines of each entry of another list that are fetched
+// on the way, into the second-level cache.
+template <int PX, int NZ, int LINES>
+inline void multiply(V (&a)[PX][NZ], const float *const (&x)[PX], const Entry *list, int n, const float *weights, const Entry *fetch,
+                     const float *later) {
+  const Entry *end = list + n;
+  for (const Entry *entry = list; entry != end; entry++) {
     const int64_t offset = entry->x;
     const float *row = weights + static_cast<int64_t>(entry->row) * (NZ * L);
-    const float *ahead = FETCH == kOwn ? weights + static_cast<int64_t>(entry[kAhead].row) * (NZ * L)
-                                       : d.next + static_cast<int64_t>(entry->row) * (NZ * L);
-    V w[NZ];
-#pragma GCC unroll 2
-    for (int z = 0; z < NZ; z++) {
-      const bool line = z % kLineVectors == 0, wanted = FETCH == kNextFirst ? z == 0 : FETCH == kNextRest ? z > 0 : FETCH != kNothing;
-      if (line && wanted) __builtin_prefetch(ahead + z * L);
-      w[z] = load(row + z * L);
+    if constexpr (LINES > 0) {
+      const float *ahead = later + static_cast<int64_t>(fetch->row) * (NZ * L);
+      fetch++;
+#pragma GCC unroll 4
+      for (int i = 0; i < LINES; i++) __builtin_prefetch(ahead + i * 16, 0, 2);
     }
+    V w[NZ];
+#pragma GCC unroll 4
+    for (int z = 0; z < NZ; z++) w[z] = load(row + z * L);
 #pragma GCC unroll 8
     for (int i = 0; i < PX; i++) {
       const float value = x[i][offset];
-#pragma GCC unroll 2
+#pragma GCC unroll 4
       for (int z = 0; z < NZ; z++) a[i][z] += value * w[z];
     }
   }
-  finish<PX, NZ>(a, d.finish, at, sums);
+}
+
+// Calls tile with the number of its pixels as a type, until none are left: whole tiles of MOST, then parts as equal as can be.
+template <int N>
+struct Count {
+  static constexpr int count = N;
+};
+
+template <int MOST, class Tile>
+inline void in_tiles(int n, int step, const Tile &tile) {
+  int at = 0;
+  while (at < n) {
+    const int left = n - at, rest = left <= MOST ? left : (left + 1) / 2;
+    const int now = left >= 2 * MOST ? MOST : (rest + step - 1) / step * step;
+    switch (now < MOST ? now : MOST) {
+      case 1: tile(Count<1>(), at); break;
+      case 2: tile(Count<2>(), at); break;
+      case 3: tile(Count<3>(), at); break;
+      case 4: tile(Count<4>(), at); break;
+      case 5: tile(Count<MOST < 5 ? MOST : 5>(), at); break;
+      case 6: tile(Count<MOST < 6 ? MOST : 6>(), at); break;
+      case 7: tile(Count<MOST < 7 ? MOST : 7>(), at); break;
+      default: tile(Count<MOST>(), at); break;
+    }
+    at += now < MOST ? now : MOST;
+  }
 }
 
 template <int NZ>
 inline void put_sums(const Finish &f, V (&sums)[NZ]) {
   if (!f.channel_sums) return;
-#pragma GCC unroll 2
+#pragma GCC unroll 4
   for (int z = 0; z < NZ; z++) store(f.channel_sums + z * L, sums[z]);
+}
+
+// One group of a list, and what is fetched for later meanwhile.
+struct Part {
+  const Entry *list;
+  int n;
+  bool first, last;
+  const Entry *fetch;
+  const float *later;
+};
+
+template <int PX, int NZ, int LINES>
+inline void direct_tile(const Direct &d, const Part &part, int at, V (&sums)[NZ]) {
+  const float *x[PX];
+  V a[PX][NZ];
+  float *kept = d.sums + static_cast<int64_t>(at) * (NZ * L);
+#pragma GCC unroll 8
+  for (int i = 0; i < PX; i++) {
+    x[i] = d.x + d.x_at[at + i];
+#pragma GCC unroll 4
+    for (int z = 0; z < NZ; z++) a[i][z] = load(part.first ? d.bias + z * L : kept + (i * NZ + z) * L);
+  }
+  multiply<PX, NZ, LINES>(a, x, part.list, part.n, d.weights, part.fetch, part.later);
+  if (part.last) return finish<PX, NZ>(a, d.finish, at, sums);
+#pragma GCC unroll 8
+  for (int i = 0; i < PX; i++)
+#pragma GCC unroll 4
+    for (int z = 0; z < NZ; z++) store(kept + (i * NZ + z) * L, a[i][z]);
+}
+
+// All pixels take one group. Its first tiles share what is to be fetched: a line or more of each row for each of them.
+template <int NZ>
+inline void direct_group(const Direct &d, Part part, V (&sums)[NZ]) {
+  constexpr int lines = NZ * L < 16 ? 1 : NZ * L / 16, most = pixels_of(NZ);
+  const int n = d.finish.n_pixels, tiles = (n + most - 1) / most;
+  int left = part.fetch ? lines : 0;
+  const auto tile = [&](auto pixels, int at) {
+    constexpr int PX = decltype(pixels)::count;
+    if (left <= 0) return direct_tile<PX, NZ, 0>(d, part, at, sums);
+    const int share = tiles >= lines ? 1 : lines;
+    if (share == 1)
+      direct_tile<PX, NZ, 1>(d, part, at, sums);
+    else
+      direct_tile<PX, NZ, lines>(d, part, at, sums);
+    left -= share;
+    part.later += share * 16;
+  };
+  if (d.finish.pool)
+    in_tiles<most / 4 * 4>(n, 4, tile);
+  else
+    in_tiles<most>(n, 1, tile);
 }
 
 template <int NZ>
 void direct_vectors(const Direct &d) {
   V sums[NZ] = {};
-  const int n = d.finish.n_pixels;
-  int at = 0;
-  if (n >= P) direct_tile<P, NZ, kOwn>(d, 0, sums), at = P;
-  const int last = n / P * P - P, late = last - P;  // the last two tiles fetch what comes next
-  for (; at + P <= n; at += P) {
-    if (!d.next || at < late)
-      direct_tile<P, NZ, kNothing>(d, at, sums);
-    else if (late < P)
-      direct_tile<P, NZ, kNextAll>(d, at, sums);
-    else if (at == late)
-      direct_tile<P, NZ, kNextFirst>(d, at, sums);
-    else
-      direct_tile<P, NZ, kNextRest>(d, at, sums);
+  const int groups = (d.n_list + d.group - 1) / d.group;
+  const auto start = [&](int group) { return static_cast<int>(static_cast<int64_t>(d.n_list) * group / groups); };
+  for (int group = 0; group < groups; group++) {
+    const bool last = group + 1 == groups;
+    Part part{d.list + start(group), start(group + 1) - start(group), group == 0, last, nullptr, nullptr};
+    if (!last) part.fetch = d.list + start(group + 1), part.later = d.weights;
+    if (last && d.next) part.fetch = d.list, part.later = d.next;
+    direct_group<NZ>(d, part, sums);
   }
-  for (; at + 4 <= n; at += 4) direct_tile<4, NZ, kOwn>(d, at, sums);
-  for (; at + 2 <= n; at += 2) direct_tile<2, NZ, kOwn>(d, at, sums);
-  for (; at < n; at++) direct_tile<1, NZ, kOwn>(d, at, sums);
   put_sums<NZ>(d.finish, sums);
 }
 
-void direct(const Direct &d) {
-  if (d.vectors == 2)
-    direct_vectors<2>(d);
-  else
-    direct_vectors<1>(d);
+// Calls work with the number of vectors as a type.
+template <class Work>
+inline void with_vectors(int vectors, const Work &work) {
+  switch (vectors) {
+    case 1: return work(Count<1>());
+    case 2: return work(Count<2>());
+    case 3: return work(Count<EW_VECTORS < 3 ? EW_VECTORS : 3>());
+    default: return work(Count<EW_VECTORS>());
+  }
 }
 
-template <int PX, int NZ, bool FETCH = false>
+void direct(const Direct &d) {
+  with_vectors(d.vectors, [&](auto vectors) { direct_vectors<decltype(vectors)::count>(d); });
+}
+
+template <int PX, int NZ, int LINES>
 inline void scatter_tile(const Scatter &s, int at) {
   const float *x[PX];
   V a[PX][NZ];
@@ -215,59 +289,32 @@ inline void scatter_tile(const Scatter &s, int at) {
   for (int i = 0; i < PX; i++) {
     x[i] = s.x + s.x_at[at + i];
     const float *sum = s.sums + static_cast<int64_t>(s.sum_at[at + i]) * (NZ * L);
-#pragma GCC unroll 2
+#pragma GCC unroll 4
     for (int z = 0; z < NZ; z++) a[i][z] = load(sum + z * L);
   }
-  const float *weights = s.weights;
-  const int32_t *end = s.channels + s.n_channels;
-  for (const int32_t *channel = s.channels; channel != end; channel++) {
-    const int64_t c = *channel;
-    const float *row = weights + c * (NZ * L);
-    const float *ahead = FETCH ? weights + static_cast<int64_t>(channel[kAhead]) * (NZ * L) : nullptr;
-    V w[NZ];
-#pragma GCC unroll 2
-    for (int z = 0; z < NZ; z++) {
-      if (FETCH && z % kLineVectors == 0) __builtin_prefetch(ahead + z * L);
-      w[z] = load(row + z * L);
-    }
-#pragma GCC unroll 8
-    for (int i = 0; i < PX; i++) {
-      const float value = x[i][c];
-#pragma GCC unroll 2
-      for (int z = 0; z < NZ; z++) a[i][z] += value * w[z];
-    }
-  }
+  multiply<PX, NZ, LINES>(a, x, s.list, s.n_list, s.weights, s.fetch, s.later);
 #pragma GCC unroll 8
   for (int i = 0; i < PX; i++) {
     float *sum = s.sums + static_cast<int64_t>(s.sum_at[at + i]) * (NZ * L);
-#pragma GCC unroll 2
+#pragma GCC unroll 4
     for (int z = 0; z < NZ; z++) store(sum + z * L, a[i][z]);
   }
 }
 
 template <int NZ>
 void scatter_vectors(const Scatter &s) {
-  const int n = s.n_positions;
-  int at = 0;
-  if (n >= P) scatter_tile<P, NZ, true>(s, 0), at = P;  // it finds the weights of a tap for the others
-  for (; at + P <= n; at += P) scatter_tile<P, NZ>(s, at);
-  switch (n - at) {
-    case 7: scatter_tile<4, NZ>(s, at), at += 4; [[fallthrough]];
-    case 3: scatter_tile<3, NZ>(s, at); break;
-    case 6: scatter_tile<6, NZ>(s, at); break;
-    case 5: scatter_tile<5, NZ>(s, at); break;
-    case 4: scatter_tile<4, NZ>(s, at); break;
-    case 2: scatter_tile<2, NZ>(s, at); break;
-    case 1: scatter_tile<1, NZ>(s, at); break;
-    default: break;
-  }
+  constexpr int lines = NZ * L < 16 ? 1 : NZ * L / 16;
+  in_tiles<pixels_of(NZ)>(s.n_positions, 1, [&](auto pixels, int at) {
+    constexpr int PX = decltype(pixels)::count;
+    if (at == 0 && s.fetch)
+      scatter_tile<PX, NZ, lines>(s, at);
+    else
+      scatter_tile<PX, NZ, 0>(s, at);
+  });
 }
 
 void scatter(const Scatter &s) {
-  if (s.vectors == 2)
-    scatter_vectors<2>(s);
-  else
-    scatter_vectors<1>(s);
+  with_vectors(s.vectors, [&](auto vectors) { scatter_vectors<decltype(vectors)::count>(s); });
 }
 
 template <int PX, int NZ>
@@ -276,7 +323,7 @@ inline void strip_tile(const Strip &s, int at, V (&sums)[NZ]) {
 #pragma GCC unroll 8
   for (int i = 0; i < PX; i++) {
     const float *from = s.sums + static_cast<int64_t>(s.sum_at[at + i] - s.first) * (NZ * L);
-#pragma GCC unroll 2
+#pragma GCC unroll 4
     for (int z = 0; z < NZ; z++) a[i][z] = load(from + z * L);
   }
   finish<PX, NZ>(a, s.finish, at, sums);
@@ -293,10 +340,7 @@ void strip_vectors(const Strip &s) {
 }
 
 void strip(const Strip &s) {
-  if (s.vectors == 2)
-    strip_vectors<2>(s);
-  else
-    strip_vectors<1>(s);
+  with_vectors(s.vectors, [&](auto vectors) { strip_vectors<decltype(vectors)::count>(s); });
 }
 
 inline int count_from(const int32_t *keys, int n, int32_t least) {
@@ -307,39 +351,78 @@ inline int count_from(const int32_t *keys, int n, int32_t least) {
   return all;
 }
 
+// Writes the numbers of the lanes whose bits are set, and gives their count. Up to L numbers behind may be overwritten.
+inline int put_lanes(uint32_t lanes, int first, int32_t *to) {
+#if EW_LANES == 16
+  I numbers;
+  for (int i = 0; i < L; i++) numbers[i] = first + i;
+  const __m512i packed = _mm512_maskz_compress_epi32(static_cast<__mmask16>(lanes), (__m512i)numbers);
+  _mm512_storeu_si512(to, packed);
+  return __builtin_popcount(lanes);
+#else
+  int n = 0;
+  for (; lanes; lanes &= lanes - 1) to[n++] = first + __builtin_ctz(lanes);
+  return n;
+#endif
+}
+
+inline uint32_t lanes_of(I truth) {
+#if EW_LANES == 16
+  return _mm512_movepi32_mask((__m512i)truth);
+#elif EW_LANES == 8
+  return static_cast<uint32_t>(_mm256_movemask_ps((__m256)truth));
+#else
+  uint32_t lanes = 0;
+  for (int i = 0; i < L; i++) lanes |= static_cast<uint32_t>(truth[i] & 1) << i;
+  return lanes;
+#endif
+}
+
+// The largest threshold that `kept` keys or more reach, found bit by bit below those that all keys share.
+inline int32_t find_threshold(const int32_t *keys, int n, int filled, int kept, int32_t low, int32_t high, int *reach) {
+  const uint32_t sign = 0x80000000u, shared = (static_cast<uint32_t>(low) ^ static_cast<uint32_t>(high));
+  const int top = shared ? 31 - __builtin_clz(shared) : -1;
+  uint32_t threshold = static_cast<uint32_t>(low) ^ sign;
+  threshold = top == 31 ? 0 : threshold >> (top + 1) << (top + 1);
+  *reach = n;
+  for (int bit = top; bit >= 0 && *reach != kept; bit--) {
+    const uint32_t higher = threshold | (1u << bit);
+    const int count = count_from(keys, filled, static_cast<int32_t>(higher ^ sign));
+    if (count >= kept) threshold = higher, *reach = count;
+  }
+  return static_cast<int32_t>(threshold ^ sign);
+}
+
 void select(const float *scores, int n, int kept, int32_t *keys, int32_t *chosen) {
   if (kept >= n) {
     for (int i = 0; i < n; i++) chosen[i] = i;
     return;
   }
   // Keys have the order of the scores as signed numbers; -0 equals 0.
+  int32_t low = INT32_MAX, high = INT32_MIN;
   for (int i = 0; i < n; i++) {
     const float score = scores[i] + 0.0f;
     int32_t bits;
     __builtin_memcpy(&bits, &score, 4);
     bits ^= (bits >> 31) & 0x7fffffff;
-    keys[i] = score != score ? 0x7fffffff : bits;
+    bits = score != score ? INT32_MAX : bits;
+    keys[i] = bits;
+    low = bits < low ? bits : low;
+    high = bits > high ? bits : high;
   }
   const int filled = (n + 15) / 16 * 16;
   for (int i = n; i < filled; i++) keys[i] = INT32_MIN;
-  // The largest threshold that `kept` keys or more reach, bit by bit.
-  uint32_t threshold = 0;
-  int reach = n;
-  for (int bit = 31; bit >= 0 && reach != kept; bit--) {
-    const uint32_t higher = threshold | (1u << bit);
-    const int count = count_from(keys, filled, static_cast<int32_t>(higher ^ 0x80000000u));
-    if (count >= kept) threshold = higher, reach = count;
-  }
-  const int32_t least = static_cast<int32_t>(threshold ^ 0x80000000u);
-  int above = kept;
-  if (reach != kept) above = least == INT32_MAX ? 0 : count_from(keys, filled, least + 1);
-  int ties = reach == kept ? n : kept - above;
-  int m = 0;
-  for (int i = 0; i < n && m < kept; i++) {
-    const int equal = keys[i] == least;
-    chosen[m] = i;
-    m += (keys[i] > least) | (equal & (ties > 0));
-    ties -= equal;
+  int reach;
+  const int32_t least = find_threshold(keys, n, filled, kept, low, high, &reach);
+  const int above = reach == kept ? 0 : least == INT32_MAX ? 0 : count_from(keys, filled, least + 1);
+  int ties = reach == kept ? n : kept - above, m = 0;
+  for (int i = 0; i < n && m < kept; i += L) {
+    const I those = *reinterpret_cast<const I *>(keys + i);
+    uint32_t equal = lanes_of(those == least);
+    const uint32_t more = lanes_of(those > least);
+    while (__builtin_popcount(equal) > ties) equal &= ~(1u << (31 - __builtin_clz(equal)));
+    ties -= __builtin_popcount(equal);
+    m += put_lanes(more | equal, i, chosen + m);
   }
 }
 

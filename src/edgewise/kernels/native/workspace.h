@@ -11,8 +11,8 @@ namespace ew {
 
 // What a gate keeps of one image.
 struct Kept {
-  std::vector<int32_t> channels, positions;  // ascending; channels with kAhead more behind them
-  std::vector<Entry> list;                   // kept channels of all taps
+  std::vector<int32_t> channels, positions;  // ascending
+  std::vector<Entry> list, rows;             // kept channels of all taps, with kAhead more; kept channels
   std::vector<int32_t> x_at, sum_at;         // of kept positions
   std::vector<int32_t> row_start;            // first kept position of each row
   std::vector<int32_t> keys;
@@ -21,7 +21,7 @@ struct Kept {
 
 // Memory of one thread.
 struct Scratch {
-  Floats sums;                        // a strip
+  Floats sums;                        // of a strip, or of the pixels of a chunk
   std::vector<int32_t> x_at, sum_at;  // positions that one tap uses
 };
 
