@@ -43,11 +43,11 @@ class Case:
 
 CASES = {
     "vgg16": Case(model="vgg16", channels=(0.2, 0.2, 0.6, 0.9, 0.9), asked=1.8),
-    "resnet56": Case(model="resnet56", channels=(0.3, 0.3, 0.6), positions=(0.6,), asked=1.15),
+    "resnet56": Case(model="resnet56", channels=(0.3, 0.3, 0.6), positions=(0.6,), asked=1.15, batches=(1,)),
     "vgg16_bn-224": Case(model="torchvision:vgg16_bn", positions=(0.5,), batches=(1,)),
     "vgg16_bn-224-convolutions": Case(model="torchvision:vgg16_bn", part="features", positions=(0.5,), asked=1.6, batches=(1,)),
-    "vgg16-nearly-dense": Case(model="vgg16", channels=(0.02,), asked=0.97),
-    "resnet56-nearly-dense": Case(model="resnet56", channels=(0.1,), asked=0.97),
+    "vgg16-nearly-dense": Case(model="vgg16", channels=(0.02,), asked=0.97, batches=(1,)),
+    "resnet56-nearly-dense": Case(model="resnet56", channels=(0.1,), asked=0.97, batches=(1,)),
 }
 
 

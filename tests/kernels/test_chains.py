@@ -69,9 +69,18 @@ def _stack(side: int, *, kept: tuple[int, int], channels: int = 24, layout: int 
     return CompiledChain(program, weights, [np.zeros(channels, np.float32)] * 3)
 
 
-def test_threads_change_nothing_not_even_the_last_bit() -> None:
-    maps = np.random.default_rng(1).random((2, 24, 20, 20), dtype=np.float32)
-    chain = _stack(20, kept=(9, 150))
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**31), threads=st.integers(1, 3), place=st.integers(0, 2))
+def test_many_channels_are_taken_in_groups(seed: int, threads: int, place: int) -> None:
+    names = variants()
+    drawn = draw(np.random.default_rng(seed), most_channels=200, most_side=7)
+    assert check(drawn, variant=names[place % len(names)], threads=threads) < 1e-5
+
+
+@pytest.mark.parametrize(("channels", "side", "kept"), [(24, 20, (9, 150)), (144, 6, (70, 20))])
+def test_threads_change_nothing_not_even_the_last_bit(channels: int, side: int, kept: tuple[int, int]) -> None:
+    maps = np.random.default_rng(1).random((2, channels, side, side), dtype=np.float32)
+    chain = _stack(side, kept=kept, channels=channels)
     outputs = [chain.run(maps, threads=threads) for threads in (1, 2, 3, 1)]
     assert all(np.array_equal(outputs[0], other) for other in outputs[1:])
 

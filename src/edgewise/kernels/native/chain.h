@@ -14,7 +14,7 @@
 
 namespace ew {
 
-constexpr int kChunk = 72;    // pixels of a task that computes outputs from windows, at most; a multiple of 12
+constexpr int kChunk = 64;    // pixels of a task that computes outputs from windows, at most
 constexpr int kStrip = 256;   // pixels of a task that adds up what positions give, about, at most
 constexpr int kLeastTasks = 8;  // that a step has where its map allows: the same for any number of threads
 constexpr int kGroup = 1 << 16;  // bytes of weights that all pixels of a task take before the next ones, about

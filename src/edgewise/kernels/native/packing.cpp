@@ -68,7 +68,7 @@ void fill_tables(Step &s, ew_chain &chain, Map &out) {
   s.grid_w = s.out_w + 2 * s.margin;
   const int n_blocks = static_cast<int>(s.blocks.size()), shares = (kLeastTasks + n_blocks - 1) / n_blocks;
   const int share = (s.out_h * s.out_w + shares - 1) / shares;
-  s.chunk = std::clamp((share + 11) / 12 * 12, 12, kChunk);
+  s.chunk = std::clamp((share + 7) / 8 * 8, 16, kChunk);
   s.strip_rows = std::max(1, std::clamp(2 * share, 32, kStrip) / s.out_w);  // many positions in each, for full tiles
   if (s.pool) s.strip_rows = (s.strip_rows + 1) / 2 * 2;
   const auto put = [&](int y, int x) {
