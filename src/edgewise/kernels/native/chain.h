@@ -15,9 +15,10 @@
 namespace ew {
 
 constexpr int kChunk = 64;    // pixels of a task that computes outputs from windows, at most
-constexpr int kStrip = 256;   // pixels of a task that adds up what positions give, about, at most
 constexpr int kLeastTasks = 8;  // that a step has where its map allows: the same for any number of threads
-constexpr int kGroup = 1 << 16;  // bytes of weights that all pixels of a task take before the next ones, about
+constexpr int kDirectGroup = 1 << 16;    // bytes of weights that all pixels of a task take before the next ones, about
+constexpr int kScatterGroup = 160 << 10;  // the same where positions add to sums in memory
+constexpr int kStripBytes = 20 << 10;   // of sums that positions add to, at most about: they stay in the first-level cache
 constexpr int kNear = 1 << 18;   // bytes of weights that stay in the second-level cache from run to run, about
 constexpr int kLine = 16;     // floats of a cache line
 
@@ -58,6 +59,7 @@ struct Step {
   std::vector<Block> blocks;
   Floats weights, bias;
   int64_t bytes = 0;
+  int wide = 0;  // floats of a row of weights: of the widest block
   std::vector<int32_t> x_at, out_at, residual_at;  // in the order of tiles: pooled windows lie together
   std::vector<int32_t> sum_at;                     // the same pixels in the grid of sums
   std::vector<int32_t> tap_at;                     // offset of each tap in a window

@@ -28,14 +28,14 @@ void list_channels(const Step &s, Kept &kept) {
   const int taps = s.taps();
   for (int i = 0; i < n; i++) {
     const int32_t c = kept.channels[i];
-    for (int tap = 0; tap < taps; tap++) *to++ = {s.tap_at[tap] + c, c * taps + tap};
+    for (int tap = 0; tap < taps; tap++) *to++ = {s.tap_at[tap] + c, (c * taps + tap) * s.wide};
   }
   for (int i = 0; i < kAhead; i++) to[i] = to[-1];
 }
 
 void list_rows(const Step &s, Kept &kept) {
   kept.rows.resize(s.kept_channels);
-  for (int i = 0; i < s.kept_channels; i++) kept.rows[i] = {kept.channels[i], kept.channels[i] * s.taps()};
+  for (int i = 0; i < s.kept_channels; i++) kept.rows[i] = {kept.channels[i], kept.channels[i] * s.taps() * s.wide};
 }
 
 void list_positions(const Step &s, const Map &in, Kept &kept) {
@@ -59,7 +59,7 @@ void zero_positions(const Map &in, float *map, const Kept &kept, int n_kept) {
     if (next != end && *next == i)
       next++;
     else
-      std::memset(map + in.at[i], 0, in.channels * sizeof(float));
+      for (float *to = map + in.at[i], *end = to + in.channels; to < end; to += kLine) std::fill_n(to, kLine, 0.0f);
   }
 }
 

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 #include <new>
+#include <stdexcept>
 
 #ifdef __linux__
 #include <sys/mman.h>
@@ -36,6 +37,7 @@ void pack(Step &s, int in_channels, const Variant &variant, const float *weights
   const int taps = s.taps(), lanes = variant.lanes;
   const int vectors = (s.out_channels + lanes - 1) / lanes, blocks = (vectors + variant.most_vectors - 1) / variant.most_vectors;
   const int64_t rows = static_cast<int64_t>(taps) * in_channels;
+  s.wide = (vectors + blocks - 1) / blocks * lanes;
   int64_t size = 0;
   for (int i = 0, first = 0; i < blocks; i++) {
     Block block;
@@ -43,19 +45,19 @@ void pack(Step &s, int in_channels, const Variant &variant, const float *weights
     block.vectors = vectors * (i + 1) / blocks - first;
     block.weights = size;
     first += block.vectors;
-    size += rows * block.vectors * lanes;
+    size += rows * s.wide;
     s.blocks.push_back(block);
   }
+  if (rows * s.wide > INT32_MAX) throw std::invalid_argument("a convolution of a chain must have fewer than 2^31 weights for 64 outputs");
   s.weights = make_floats(size);
   s.bias = make_floats(static_cast<size_t>(vectors) * lanes);
   s.bytes = size * static_cast<int64_t>(sizeof(float));
   std::copy(bias, bias + s.out_channels, s.bias.get());
   for (const Block &block : s.blocks) {
-    const int wide = block.vectors * lanes;
-    const int there = std::min(wide, s.out_channels - block.first);
+    const int there = std::min(block.vectors * lanes, s.out_channels - block.first);
     for (int tap = 0; tap < taps; tap++)
       for (int c = 0; c < in_channels; c++) {
-        float *to = s.weights.get() + block.weights + (static_cast<int64_t>(c) * taps + tap) * wide;
+        float *to = s.weights.get() + block.weights + (static_cast<int64_t>(c) * taps + tap) * s.wide;
         for (int o = 0; o < there; o++) to[o] = weights[(static_cast<int64_t>(block.first + o) * in_channels + c) * taps + tap];
       }
   }
@@ -69,7 +71,8 @@ void fill_tables(Step &s, ew_chain &chain, Map &out) {
   const int n_blocks = static_cast<int>(s.blocks.size()), shares = (kLeastTasks + n_blocks - 1) / n_blocks;
   const int share = (s.out_h * s.out_w + shares - 1) / shares;
   s.chunk = std::clamp((share + 7) / 8 * 8, 16, kChunk);
-  s.strip_rows = std::max(1, std::clamp(2 * share, 32, kStrip) / s.out_w);  // many positions in each, for full tiles
+  const int most = std::max(32, kStripBytes / (s.wide * static_cast<int>(sizeof(float))));
+  s.strip_rows = std::max(1, std::clamp(2 * share, 32, most) / s.out_w);  // many positions in each, for full tiles
   if (s.pool) s.strip_rows = (s.strip_rows + 1) / 2 * 2;
   const auto put = [&](int y, int x) {
     // The window may begin in the frame of a map that others pad more.
@@ -93,7 +96,7 @@ void fill_tables(Step &s, ew_chain &chain, Map &out) {
     for (int kx = 0; kx < s.kernel_w; kx++)
       s.tap_at.push_back(static_cast<int32_t>(ky * s.dilation_h * in.row + static_cast<int64_t>(kx) * s.dilation_w * in.pitch));
   for (int c = 0; c < in.channels; c++)
-    for (int tap = 0; tap < s.taps(); tap++) s.dense.push_back({s.tap_at[tap] + c, static_cast<int32_t>(c * s.taps() + tap)});
+    for (int tap = 0; tap < s.taps(); tap++) s.dense.push_back({s.tap_at[tap] + c, (c * s.taps() + tap) * s.wide});
   for (int i = 0; i < kAhead; i++) s.dense.push_back(s.dense.back());
   out.chunks = std::max(s.n_chunks(), s.n_strips());
   out.blocks = static_cast<int>(s.blocks.size());

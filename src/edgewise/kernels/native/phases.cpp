@@ -80,18 +80,15 @@ void add_tap(const Run &run, const Step &s, const Kept &kept, Scratch &scratch, 
 }
 
 // Rows of weights of a block that lie in the second-level cache together with those that come next.
-int group_rows(const Run &run, const Block &block) {
-  return std::max(1, kGroup / (block.vectors * run.chain.variant->lanes * static_cast<int>(sizeof(float))));
-}
+int group_rows(const Step &s, int bytes) { return std::max(3, bytes / (s.wide * static_cast<int>(sizeof(float)))); }
 
 // Channels are taken in groups, all taps and positions of one before the next; the weights of the next are fetched
 // meanwhile, in the order in which they lie.
 void add_groups(const Run &run, const Step &s, const Kept &kept, Scratch &scratch, const Block &block, int first_row, int last_row, Scatter &job) {
   const int n = s.kept_channels, taps = s.taps(), strided = s.stride_h != 1 || s.stride_w != 1;
-  const int groups = strided ? 1 : (n * taps + group_rows(run, block) - 1) / group_rows(run, block);
+  const int rows = group_rows(s, kScatterGroup), groups = strided ? 1 : (n * taps + rows - 1) / rows;
   const Entry *all = !s.fetched ? nullptr : s.channel_gate ? kept.list.data() : s.dense.data();
   const float *weights = s.weights.get() + block.weights;
-  const int wide = block.vectors * run.chain.variant->lanes;
   const auto start = [&](int group) { return static_cast<int>(static_cast<int64_t>(n) * group / groups); };
   for (int group = 0; group < groups; group++) {
     const int next = group + 1 < groups ? group + 1 : 0, n_next = start(next + 1) - start(next);
@@ -99,16 +96,12 @@ void add_groups(const Run &run, const Step &s, const Kept &kept, Scratch &scratc
     job.n_list = start(group + 1) - start(group);
     job.later = next ? weights : job.next;
     for (int tap = 0; tap < taps; tap++) {
-      job.weights = weights + static_cast<int64_t>(tap) * wide;
+      job.weights = weights + static_cast<int64_t>(tap) * s.wide;
       const bool there = all && job.later && (tap + 1) * job.n_list <= n_next * taps + kAhead;
       job.fetch = there ? all + static_cast<int64_t>(start(next)) * taps + tap * job.n_list : nullptr;
       add_tap(run, s, kept, scratch, tap, first_row, last_row, job);
     }
   }
-}
-
-void fill(float *sums, const float *bias, int64_t pixels, int wide) {
-  for (int64_t i = 0; i < pixels; i++) std::memcpy(sums + i * wide, bias, wide * sizeof(float));
 }
 
 }  // namespace
@@ -197,7 +190,10 @@ void windows(void *context, int task, int slot) {
   d.next = next_weights(run, s, block, task, n_chunks);
   d.bias = s.bias.get() + block.first;
   d.vectors = block.vectors;
-  d.group = group_rows(run, block);
+  d.group = group_rows(s, kDirectGroup);
+  const bool rows = s.kernel_w == 3 && s.stride_w == 1 && s.dilation_w == 1 && !s.pool;
+  d.pitch = rows ? run.chain.maps[s.source].pitch : 0;
+  d.wide = s.wide;
   d.sums = run.space.scratch[slot].sums.get();
   d.finish = finishing(run, s, block, image, first, std::min(s.chunk, s.n_pixels() - first), part);
   run.chain.variant->direct(d);
@@ -211,9 +207,9 @@ void positions(void *context, int task, int slot) {
   if (part == 0 && &block == s.blocks.data()) clear_frame(run.chain.maps[run.step + 1], run.map(run.step + 1, image));
   const Kept &kept = run.space.kept[image];
   Scratch &scratch = run.space.scratch[slot];
-  const int high = s.pool ? s.out_h / 2 * 2 : s.out_h, wide = block.vectors * run.chain.variant->lanes;
+  const int high = s.pool ? s.out_h / 2 * 2 : s.out_h;
   const int first_row = part * s.strip_rows, last_row = std::min(high, first_row + s.strip_rows);
-  fill(scratch.sums.get(), s.bias.get() + block.first, static_cast<int64_t>(last_row - first_row) * s.grid_w, wide);
+  run.chain.variant->fill(scratch.sums.get(), s.bias.get() + block.first, static_cast<int64_t>(last_row - first_row) * s.grid_w, block.vectors);
   Scatter job{};
   job.x = run.map(s.source, image);
   job.sums = scratch.sums.get();

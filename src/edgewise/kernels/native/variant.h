@@ -6,7 +6,7 @@
 
 namespace ew {
 
-// One multiplication of a sum: an offset from a pixel's window, and the row of the weights it meets.
+// One multiplication of a sum: offsets of a value from a pixel's window, and of the row of weights that it meets.
 struct Entry {
   int32_t x;
   int32_t row;
@@ -31,11 +31,13 @@ struct Direct {
   const int32_t *x_at;  // window of each pixel
   const Entry *list;
   int n_list, group;     // entries in all, and those that all pixels take before the next ones
-  const float *weights;  // [row][vectors * lanes]
+  const float *weights;  // [row][vectors * lanes, or more]
   const float *next;     // weights that this thread will probably need next, or null
   const float *bias;
   float *sums;  // where they stay between groups: [pixel][vectors * lanes]
   int vectors;
+  int pitch;  // floats from pixel to pixel where three entries at a time are the taps of a row, side by side; or 0
+  int wide;   // floats from row to row of the weights
   Finish finish;
 };
 
@@ -67,6 +69,7 @@ struct Variant {
   int lanes, most_vectors;  // vectors of output channels computed together, at most
   void (*direct)(const Direct &);
   void (*scatter)(const Scatter &);
+  void (*fill)(float *sums, const float *bias, int64_t pixels, int vectors);  // the bias in every pixel of a strip
   void (*strip)(const Strip &);
   // The `kept` largest of n scores, ascending; of equal ones the first; NaN is largest. keys: n rounded up to 16;
   // chosen: kAhead more than n.

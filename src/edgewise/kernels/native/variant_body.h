@@ -78,16 +78,16 @@ inline void totals(const V (&values)[N], float *to) {
 
 inline V larger(V a, V b) { return (b > a) | (b != b) ? b : a; }  // NaN stays
 
-// Sums over channels of the first N pixels.
-template <int N, int PX, int NZ>
+// Sums over channels of N pixels.
+template <int N, int FIRST = 0, int PX, int NZ>
 inline void across(const V (&a)[PX][NZ], float *to) {
   constexpr int filled = N > 4 ? 8 : N > 2 ? 4 : N;
   V all[filled] = {};
 #pragma GCC unroll 8
   for (int i = 0; i < N; i++) {
-    all[i] = a[i][0];
+    all[i] = a[FIRST + i][0];
 #pragma GCC unroll 4
-    for (int z = 1; z < NZ; z++) all[i] += a[i][z];
+    for (int z = 1; z < NZ; z++) all[i] += a[FIRST + i][z];
   }
   float sums[filled];
   totals<filled>(all, sums);
@@ -98,14 +98,14 @@ inline void across(const V (&a)[PX][NZ], float *to) {
 template <int PX, int NZ>
 inline void finish(V (&a)[PX][NZ], const Finish &f, int at, V (&sums)[NZ]) {
   if (f.residual) {
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (int i = 0; i < PX; i++)
 #pragma GCC unroll 4
       for (int z = 0; z < NZ; z++) a[i][z] += load(f.residual + f.residual_at[at + i] + z * L);
   }
   if (f.relu) {
     const V zero = {};
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (int i = 0; i < PX; i++)
 #pragma GCC unroll 4
       for (int z = 0; z < NZ; z++) a[i][z] = a[i][z] < zero ? zero : a[i][z];
@@ -129,7 +129,7 @@ inline void finish(V (&a)[PX][NZ], const Finish &f, int at, V (&sums)[NZ]) {
     }
     return;
   }
-#pragma GCC unroll 8
+#pragma GCC unroll 16
   for (int i = 0; i < PX; i++) {
 #pragma GCC unroll 4
     for (int z = 0; z < NZ; z++) {
@@ -137,7 +137,25 @@ inline void finish(V (&a)[PX][NZ], const Finish &f, int at, V (&sums)[NZ]) {
       sums[z] += a[i][z];
     }
   }
-  if (f.position_sums) across<PX>(a, f.position_sums + at);
+  if (!f.position_sums) return;
+  across<(PX < 8 ? PX : 8)>(a, f.position_sums + at);
+  if constexpr (PX > 8) across<PX - 8, 8>(a, f.position_sums + at + 8);
+}
+
+// Adds one entry to the sums of PX pixels.
+template <int PX, int NZ>
+inline void add_entry(V (&a)[PX][NZ], const float *const (&x)[PX], const Entry &entry, const float *weights) {
+  const int64_t offset = entry.x;
+  const float *row = weights + static_cast<int64_t>(entry.row);
+  V w[NZ];
+#pragma GCC unroll 4
+  for (int z = 0; z < NZ; z++) w[z] = load(row + z * L);
+#pragma GCC unroll 8
+  for (int i = 0; i < PX; i++) {
+    const float value = x[i][offset];
+#pragma GCC unroll 4
+    for (int z = 0; z < NZ; z++) a[i][z] += value * w[z];
+  }
 }
 
 // Adds what a list says to the sums of PX pixels. LINES: cache lines of each entry of another list that are fetched
@@ -146,24 +164,19 @@ template <int PX, int NZ, int LINES>
 inline void multiply(V (&a)[PX][NZ], const float *const (&x)[PX], const Entry *list, int n, const float *weights, const Entry *fetch,
                      const float *later) {
   const Entry *end = list + n;
-  for (const Entry *entry = list; entry != end; entry++) {
-    const int64_t offset = entry->x;
-    const float *row = weights + static_cast<int64_t>(entry->row) * (NZ * L);
-    if constexpr (LINES > 0) {
-      const float *ahead = later + static_cast<int64_t>(fetch->row) * (NZ * L);
-      fetch++;
+  if constexpr (LINES > 0) {
+    for (; list != end; list++, fetch++) {
+      const float *ahead = later + static_cast<int64_t>(fetch->row);
 #pragma GCC unroll 4
       for (int i = 0; i < LINES; i++) __builtin_prefetch(ahead + i * 16, 0, 2);
+      add_entry<PX, NZ>(a, x, *list, weights);
     }
-    V w[NZ];
-#pragma GCC unroll 4
-    for (int z = 0; z < NZ; z++) w[z] = load(row + z * L);
-#pragma GCC unroll 8
-    for (int i = 0; i < PX; i++) {
-      const float value = x[i][offset];
-#pragma GCC unroll 4
-      for (int z = 0; z < NZ; z++) a[i][z] += value * w[z];
+  } else {
+    for (; end - list >= 2; list += 2) {
+      add_entry<PX, NZ>(a, x, list[0], weights);
+      add_entry<PX, NZ>(a, x, list[1], weights);
     }
+    if (list != end) add_entry<PX, NZ>(a, x, *list, weights);
   }
 }
 
@@ -209,23 +222,106 @@ struct Part {
   const float *later;
 };
 
-template <int PX, int NZ, int LINES>
-inline void direct_tile(const Direct &d, const Part &part, int at, V (&sums)[NZ]) {
-  const float *x[PX];
-  V a[PX][NZ];
-  float *kept = d.sums + static_cast<int64_t>(at) * (NZ * L);
-#pragma GCC unroll 8
-  for (int i = 0; i < PX; i++) {
-    x[i] = d.x + d.x_at[at + i];
+template <int PX, int NZ>
+inline void begin(const Direct &d, const Part &part, int at, V (&a)[PX][NZ]) {
+  const float *kept = d.sums + static_cast<int64_t>(at) * (NZ * L);
+#pragma GCC unroll 16
+  for (int i = 0; i < PX; i++)
 #pragma GCC unroll 4
     for (int z = 0; z < NZ; z++) a[i][z] = load(part.first ? d.bias + z * L : kept + (i * NZ + z) * L);
-  }
-  multiply<PX, NZ, LINES>(a, x, part.list, part.n, d.weights, part.fetch, part.later);
+}
+
+template <int PX, int NZ>
+inline void end(const Direct &d, const Part &part, int at, V (&a)[PX][NZ], V (&sums)[NZ]) {
   if (part.last) return finish<PX, NZ>(a, d.finish, at, sums);
-#pragma GCC unroll 8
+  float *kept = d.sums + static_cast<int64_t>(at) * (NZ * L);
+#pragma GCC unroll 16
   for (int i = 0; i < PX; i++)
 #pragma GCC unroll 4
     for (int z = 0; z < NZ; z++) store(kept + (i * NZ + z) * L, a[i][z]);
+}
+
+// Functions of their own: within a larger one, compilers move sums between registers on the way.
+template <int PX, int NZ, int LINES>
+__attribute__((noinline)) void direct_tile(const Direct &d, const Part &part, int at, V (&sums)[NZ]) {
+  const float *x[PX];
+  V a[PX][NZ];
+#pragma GCC unroll 8
+  for (int i = 0; i < PX; i++) x[i] = d.x + d.x_at[at + i];
+  begin<PX, NZ>(d, part, at, a);
+  multiply<PX, NZ, LINES>(a, x, part.list, part.n, d.weights, part.fetch, part.later);
+  end<PX, NZ>(d, part, at, a, sums);
+}
+
+// Distances of pixels of a row in bytes, such that each is one of them times 1, 2, 4 or 8.
+struct Strides {
+  int64_t one, three, five, seven, nine;
+  explicit Strides(int64_t s) : one(s), three(3 * s), five(5 * s), seven(7 * s), nine(9 * s) {
+    __asm__("" : "+r"(three), "+r"(five), "+r"(seven), "+r"(nine));  // compilers would add them up anew
+  }
+  template <int I>
+  float of(const char *x) const {
+    static_assert(I < 10);
+    const int64_t at = I == 3 || I == 6 ? three * (I / 3) : I == 5 ? five : I == 7 ? seven : I == 9 ? nine : one * I;
+    return *reinterpret_cast<const float *>(x + at);
+  }
+};
+
+template <int I, int PX, int NZ>
+inline void add_row(V (&a)[PX][NZ], const char *x, const char *x8, const Strides &strides, const V (&w)[3][NZ]) {
+  if constexpr (I < PX + 2) {
+    const float value = I < 10 ? strides.of<I % 10>(x) : strides.of<I < 10 ? 0 : I - 8>(x8);
+#pragma GCC unroll 3
+    for (int k = 0; k < 3; k++)
+      if (I >= k && I - k < PX)
+#pragma GCC unroll 4
+        for (int z = 0; z < NZ; z++) a[I - k][z] += value * w[k][z];
+    add_row<I + 1>(a, x, x8, strides, w);
+  }
+}
+
+// Pixels side by side, and the three taps of a row at once: each value that is read meets three rows of weights.
+template <int PX, int NZ, int LINES>
+__attribute__((noinline)) void row_tile(const Direct &d, const Part &part, int at, V (&sums)[NZ]) {
+  V a[PX][NZ];
+  begin<PX, NZ>(d, part, at, a);
+  const char *x = reinterpret_cast<const char *>(d.x + d.x_at[at]);
+  const Strides strides(static_cast<int64_t>(d.pitch) * 4);
+  const Entry *fetch = part.fetch, *last = part.list + part.n;
+  const int64_t wide = d.wide;
+  for (const Entry *entry = part.list; entry != last; entry += 3) {
+    const float *row = d.weights + static_cast<int64_t>(entry->row);
+    if constexpr (LINES > 0) {
+#pragma GCC unroll 3
+      for (int k = 0; k < 3; k++)
+#pragma GCC unroll 4
+        for (int i = 0; i < LINES; i++) __builtin_prefetch(part.later + static_cast<int64_t>(fetch->row) + k * wide + i * 16, 0, 2);
+      fetch += 3;
+    }
+    V w[3][NZ];
+#pragma GCC unroll 3
+    for (int k = 0; k < 3; k++)
+#pragma GCC unroll 4
+      for (int z = 0; z < NZ; z++) w[k][z] = load(row + k * wide + z * L);
+    const char *from = x + static_cast<int64_t>(entry->x) * 4;
+    add_row<0>(a, from, from + 8 * strides.one, strides, w);
+  }
+  end<PX, NZ>(d, part, at, a, sums);
+}
+
+constexpr int kRowPixels = EW_LANES < 16 ? 8 : 16;
+
+// Tiles of pixels side by side where the map allows, then what is left of each row.
+template <class Tile, class Row>
+inline void in_rows(const Direct &d, const Tile &tile, const Row &row) {
+  const int n = d.finish.n_pixels;
+  for (int at = 0, run; at < n; at += run) {
+    for (run = 1; at + run < n && run < kRowPixels && d.x_at[at + run] - d.x_at[at] == run * d.pitch;) run++;
+    if (run == kRowPixels)
+      row(Count<kRowPixels>(), at);
+    else
+      in_tiles<pixels_of(1)>(run, 1, [&](auto pixels, int first) { tile(pixels, at + first); });
+  }
 }
 
 // All pixels take one group. Its first tiles share what is to be fetched: a line or more of each row for each of them.
@@ -234,28 +330,34 @@ inline void direct_group(const Direct &d, Part part, V (&sums)[NZ]) {
   constexpr int lines = NZ * L < 16 ? 1 : NZ * L / 16, most = pixels_of(NZ);
   const int n = d.finish.n_pixels, tiles = (n + most - 1) / most;
   int left = part.fetch ? lines : 0;
-  const auto tile = [&](auto pixels, int at) {
-    constexpr int PX = decltype(pixels)::count;
-    if (left <= 0) return direct_tile<PX, NZ, 0>(d, part, at, sums);
-    const int share = tiles >= lines ? 1 : lines;
+  const int share = tiles >= lines ? 1 : lines;
+  const auto with_lines = [&](auto work) {
+    if (left <= 0) return work(Count<0>());
     if (share == 1)
-      direct_tile<PX, NZ, 1>(d, part, at, sums);
+      work(Count<1>());
     else
-      direct_tile<PX, NZ, lines>(d, part, at, sums);
+      work(Count<lines>());
     left -= share;
     part.later += share * 16;
   };
-  if (d.finish.pool)
-    in_tiles<most / 4 * 4>(n, 4, tile);
-  else
-    in_tiles<most>(n, 1, tile);
+  const auto tile = [&](auto pixels, int at) {
+    with_lines([&](auto fetched) { direct_tile<decltype(pixels)::count, NZ, decltype(fetched)::count>(d, part, at, sums); });
+  };
+  if (d.finish.pool) return in_tiles<most / 4 * 4>(n, 4, tile);
+  if constexpr (NZ == 1) {  // else the values that are read are few beside the products
+    const auto row = [&](auto pixels, int at) {
+      with_lines([&](auto fetched) { row_tile<decltype(pixels)::count, NZ, decltype(fetched)::count>(d, part, at, sums); });
+    };
+    if (d.pitch) return in_rows(d, tile, row);
+  }
+  in_tiles<most>(n, 1, tile);
 }
 
 template <int NZ>
 void direct_vectors(const Direct &d) {
   V sums[NZ] = {};
-  const int groups = (d.n_list + d.group - 1) / d.group;
-  const auto start = [&](int group) { return static_cast<int>(static_cast<int64_t>(d.n_list) * group / groups); };
+  const int groups = (d.n_list + d.group - 1) / d.group, together = d.pitch ? 3 : 1;
+  const auto start = [&](int group) { return static_cast<int>(static_cast<int64_t>(d.n_list / together) * group / groups) * together; };
   for (int group = 0; group < groups; group++) {
     const bool last = group + 1 == groups;
     Part part{d.list + start(group), start(group + 1) - start(group), group == 0, last, nullptr, nullptr};
@@ -282,7 +384,7 @@ void direct(const Direct &d) {
 }
 
 template <int PX, int NZ, int LINES>
-inline void scatter_tile(const Scatter &s, int at) {
+__attribute__((noinline)) void scatter_tile(const Scatter &s, int at) {
   const float *x[PX];
   V a[PX][NZ];
 #pragma GCC unroll 8
@@ -315,6 +417,17 @@ void scatter_vectors(const Scatter &s) {
 
 void scatter(const Scatter &s) {
   with_vectors(s.vectors, [&](auto vectors) { scatter_vectors<decltype(vectors)::count>(s); });
+}
+
+void fill(float *sums, const float *bias, int64_t pixels, int vectors) {
+  with_vectors(vectors, [&](auto count) {
+    constexpr int NZ = decltype(count)::count;
+    V first[NZ];
+    for (int z = 0; z < NZ; z++) first[z] = load(bias + z * L);
+    for (int64_t i = 0; i < pixels; i++)
+#pragma GCC unroll 4
+      for (int z = 0; z < NZ; z++) store(sums + (i * NZ + z) * L, first[z]);
+  });
 }
 
 template <int PX, int NZ>
