@@ -107,9 +107,9 @@ class Card:
 
         Example:
             >>> Card(title="a < b").html()
-            '<div class="edgewise"><strong>a &lt; b</strong></div>'
+            '<div class="edgewise"><div><strong>a &lt; b</strong></div></div>'
         """
-        parts = [f"<strong>{escape(self.title)}</strong>", *self.pictures, *(table.html() for table in self.tables)]
+        parts = [f"<div><strong>{escape(self.title)}</strong></div>", *self.pictures, *(table.html() for table in self.tables)]
         parts += [f"<div>{escape(note)}</div>" for note in self.notes]
         return f'<div class="edgewise">{"".join(parts)}</div>'
 

@@ -46,7 +46,7 @@ def load(
     Example:
         >>> import edgewise
         >>> edgewise.load("digits-cnn")
-        digits-cnn: inputs 1x1x8x8, 8,314 parameters, not trained
+        digits-cnn: inputs 1x1x8x8, 190,658 parameters, not trained
     """
     loaded = network_of(model, inputs=inputs, weights=weights, pretrained=pretrained, trained=trained)
     if saved is None:

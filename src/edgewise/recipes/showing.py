@@ -208,7 +208,7 @@ def _before_after(before: Value, after: Value, *, kind: str, names: tuple[str, s
         )
 
     labels = (f"minimum ({kind})", f"median ({kind})", "MACs", "parameters", "accuracy (test)", "accuracy (validation)")
-    rows = tuple(zip(labels, shown(before), shown(after), strict=True))
+    rows = tuple(row for row in zip(labels, shown(before), shown(after), strict=True) if row[1:] != (None, None))
     return Table(header=("", *names), rows=rows, numeric=(1, 2))
 
 
