@@ -92,7 +92,7 @@ def test_examples_run_and_print_something(path: Path, tmp_path: Path) -> None:
     assert len(path.read_text().splitlines()) < MOST_EXAMPLE_LINES
     environment = os.environ | {"EDGEWISE_HOME": str(tmp_path / "home"), "PYTHONPATH": str(REPOSITORY / "src"), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [sys.executable, str(path), "--smoke"], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120, env=environment
+        [sys.executable, str(path), "--smoke"], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=400, env=environment
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
