@@ -18,7 +18,7 @@ constexpr int kChunk = 64;    // pixels of a task that computes outputs from win
 constexpr int kLeastTasks = 8;  // that a step has where its map allows: the same for any number of threads
 constexpr int kDirectGroup = 1 << 16;    // bytes of weights that all pixels of a task take before the next ones, about
 constexpr int kScatterGroup = 160 << 10;  // the same where positions add to sums in memory
-constexpr int kStripBytes = 20 << 10;   // of sums that positions add to, at most about: they stay in the first-level cache
+constexpr int kStripBytes = 40 << 10;   // of sums that positions add to, at most about: they stay in the nearest caches
 constexpr int kNear = 1 << 18;   // bytes of weights that stay in the second-level cache from run to run, about
 constexpr int kLine = 16;     // floats of a cache line
 

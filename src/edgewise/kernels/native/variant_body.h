@@ -96,7 +96,14 @@ inline void across(const V (&a)[PX][NZ], float *to) {
 }
 
 template <int PX, int NZ>
-inline void finish(V (&a)[PX][NZ], const Finish &f, int at, V (&sums)[NZ]) {
+inline void finish(V (&a)[PX][NZ], const Finish &f, int at, V (&to)[NZ]) {
+  V sums[NZ];  // of its own: those of the caller might lie where it writes, for all the compiler knows
+#pragma GCC unroll 4
+  for (int z = 0; z < NZ; z++) sums[z] = to[z];
+  const auto end = [&] {
+#pragma GCC unroll 4
+    for (int z = 0; z < NZ; z++) to[z] = sums[z];
+  };
   if (f.residual) {
 #pragma GCC unroll 16
     for (int i = 0; i < PX; i++)
@@ -127,7 +134,7 @@ inline void finish(V (&a)[PX][NZ], const Finish &f, int at, V (&sums)[NZ]) {
         }
       if (f.position_sums) across<PX / 4>(a, f.position_sums + first);
     }
-    return;
+    return end();
   }
 #pragma GCC unroll 16
   for (int i = 0; i < PX; i++) {
@@ -137,6 +144,7 @@ inline void finish(V (&a)[PX][NZ], const Finish &f, int at, V (&sums)[NZ]) {
       sums[z] += a[i][z];
     }
   }
+  end();
   if (!f.position_sums) return;
   across<(PX < 8 ? PX : 8)>(a, f.position_sums + at);
   if constexpr (PX > 8) across<PX - 8, 8>(a, f.position_sums + at + 8);
@@ -403,15 +411,24 @@ __attribute__((noinline)) void scatter_tile(const Scatter &s, int at) {
   }
 }
 
+// The tiles share what is to be fetched where they are many: few requests at a time, so that others need not wait.
 template <int NZ>
-void scatter_vectors(const Scatter &s) {
-  constexpr int lines = NZ * L < 16 ? 1 : NZ * L / 16;
-  in_tiles<pixels_of(NZ)>(s.n_positions, 1, [&](auto pixels, int at) {
+void scatter_vectors(const Scatter &all) {
+  constexpr int lines = NZ * L < 16 ? 1 : NZ * L / 16, most = pixels_of(NZ);
+  Scatter s = all;
+  int left = s.fetch ? lines : 0;
+  const int tiles = (s.n_positions + most - 1) / most, share = tiles >= lines ? 1 : 2 * tiles >= lines ? (lines + 1) / 2 : lines;
+  in_tiles<most>(s.n_positions, 1, [&](auto pixels, int at) {
     constexpr int PX = decltype(pixels)::count;
-    if (at == 0 && s.fetch)
-      scatter_tile<PX, NZ, lines>(s, at);
+    if (left <= 0) return scatter_tile<PX, NZ, 0>(s, at);
+    if (share == 1)
+      scatter_tile<PX, NZ, 1>(s, at);
+    else if (share < lines)
+      scatter_tile<PX, NZ, (lines + 1) / 2>(s, at);
     else
-      scatter_tile<PX, NZ, 0>(s, at);
+      scatter_tile<PX, NZ, lines>(s, at);
+    left -= share;
+    s.later += share * 16;
   });
 }
 
