@@ -239,14 +239,25 @@ inline void begin(const Direct &d, const Part &part, int at, V (&a)[PX][NZ]) {
     for (int z = 0; z < NZ; z++) a[i][z] = load(part.first ? d.bias + z * L : kept + (i * NZ + z) * L);
 }
 
+// A function of its own: together with the loop that sums, registers would not do for both.
+template <int PX, int NZ>
+__attribute__((noinline)) void finish_stored(const float *stored, const Finish &f, int at, V (&sums)[NZ]) {
+  V a[PX][NZ];
+#pragma GCC unroll 16
+  for (int i = 0; i < PX; i++)
+#pragma GCC unroll 4
+    for (int z = 0; z < NZ; z++) a[i][z] = load(stored + (i * NZ + z) * L);
+  finish<PX, NZ>(a, f, at, sums);
+}
+
 template <int PX, int NZ>
 inline void end(const Direct &d, const Part &part, int at, V (&a)[PX][NZ], V (&sums)[NZ]) {
-  if (part.last) return finish<PX, NZ>(a, d.finish, at, sums);
   float *kept = d.sums + static_cast<int64_t>(at) * (NZ * L);
 #pragma GCC unroll 16
   for (int i = 0; i < PX; i++)
 #pragma GCC unroll 4
     for (int z = 0; z < NZ; z++) store(kept + (i * NZ + z) * L, a[i][z]);
+  if (part.last) finish_stored<PX, NZ>(kept, d.finish, at, sums);
 }
 
 // Functions of their own: within a larger one, compilers move sums between registers on the way.
