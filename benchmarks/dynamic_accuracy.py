@@ -32,10 +32,11 @@ from edgewise.train.evaluate import accuracy
 from edgewise.train.loop import Checkpoint, FineTune, Goal, fine_tune
 
 RATIOS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
-    "vgg16": ((0.2, 0.2, 0.6, 0.9, 0.9), ()),
-    "resnet56": ((0.3, 0.3, 0.6), (0.6,)),
+    "vgg16": ((0.05, 0.05, 0.4, 0.75, 0.8), (0.15, 0.15, 0.25, 0.35, 0.3)),
+    "resnet56": ((0.4, 0.45, 0.55), (0.57, 0.52, 0.42)),
 }
-"""VGG16: the tutorial's. ResNet-56: one setting consistent with its Table I, not the authors'."""
+"""51.4 and 37.5 % fewer multiply-accumulates. Of some 15 vectors of either network these kept most without training: 62.6 and
+75.0 % of 1,024 validation images, batch norms measured anew; the tutorial's for VGG16 (.2, .2, .6, .9, .9) kept 38.6 %."""
 
 
 class Printed:

@@ -14,6 +14,7 @@ from edgewise._core.progress import SilentProgress
 from edgewise._core.units import parse_latency
 from edgewise.cli import main
 from edgewise.dynamic import GatedNetwork, running
+from edgewise.dynamic.refining import MOST_TRIALS
 from edgewise.measure.sampling import Sample
 from edgewise.models.weights import save_weights
 from edgewise.recipes.requests import DataRequest, DeviceRequest, ModelRequest
@@ -22,6 +23,7 @@ from edgewise.recipes.sparsify.latency import DenseTimes, SideBySide
 from edgewise.recipes.sparsify.request import RatioRequest, SparsifyRequest
 from edgewise.recipes.sparsify.run import PLAN_FILE, run_sparsify
 from edgewise.recipes.training import CHECKPOINT_FILE
+from edgewise.train.loop import FineTuneResult
 
 
 def request(out: Path | None, **changes: object) -> SparsifyRequest:
@@ -127,6 +129,33 @@ def test_an_interrupted_run_ends_as_it_would_have(finished: Path, tmp_path: Path
     assert run_sparsify(request(stopped, resume=True)).value == before
 
 
+def test_training_has_to_beat_the_weights_with_statistics_measured_anew(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A gated network with the dense network's statistics is no rival: it scores far too low."""
+
+    def worsened(model: GatedNetwork, *_: object, **__: object) -> FineTuneResult:
+        with torch.no_grad():
+            for weight in model.parameters():
+                weight.zero_()
+        return FineTuneResult(
+            model=model.eval(),
+            history=(),
+            score_before=0.0,
+            accuracy_validation=0.0,
+            kept="tuned",
+            seconds=0.0,
+            images_per_s=0.0,
+            resumed=False,
+        )
+
+    run_sparsify(request(tmp_path / "plain", data=DataRequest(data="digits", epochs=0)))
+    monkeypatch.setattr("edgewise.recipes.sparsify.training.fine_tune", worsened)
+    run_sparsify(request(tmp_path / "worse"))
+    plain, worse = (json.loads((tmp_path / name / "result.json").read_text()) for name in ("plain", "worse"))
+    assert worse["result"]["untrained_validation"] == worse["result"]["accuracy_validation"] == plain["result"]["accuracy_validation"]
+    assert worse["result"]["accuracy_validation"] > 0 and worse["result"]["accuracy"] == plain["result"]["accuracy"]
+    assert any("the weights from before are kept" in warning for warning in worse["warnings"])
+
+
 def test_a_damaged_plan_is_named(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         run_sparsify(request(tmp_path / "run"), progress=_Interrupted(3))
@@ -157,6 +186,8 @@ def test_ratios_are_chosen_for_macs(trained: ModelRequest, tmp_path: Path) -> No
     assert value["result"]["macs_counted"] <= 0.8 * value["baseline"]["macs"] * (1 + 1e-9)
     assert value["chosen"]["target"] == "0.8x MACs" and value["chosen"]["sensitivity"]["images"] == 64
     assert len(value["chosen"]["sensitivity"]["points"]) == 2 * 2 * 5
+    refined = value["chosen"]["refined"]
+    assert refined["loss"] <= refined["loss_before"] and 1 < refined["trials"] <= MOST_TRIALS
     assert "Sensitivity of the blocks" in (tmp_path / "run" / "report.html").read_text()
 
 

@@ -28,7 +28,9 @@ PARAMS_FLOOR = 0.7
 """Default floor of widths for the objective ``params``: the tutorial changes widths slightly."""
 MOST_CORRECTIONS = 3
 _SLACK = 0.97
-_MARGIN = 0.995
+"""From this share of the target on a network that meets it is good enough: what is faster is tried again, with more width."""
+_MARGIN = (1 + _SLACK) / 2
+"""Aim of a further attempt, as a share of the target: the middle of what is accepted, so that noise to either side is."""
 _MOST_REPEATS = 5
 
 

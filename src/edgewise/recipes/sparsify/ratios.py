@@ -1,27 +1,33 @@
 """The gates of a network and their ratios: as given, or chosen for a target."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from itertools import product
+from dataclasses import dataclass, replace
+from itertools import islice, product
 from typing import Any
 
 from edgewise._core.errors import SpecError, TargetError
 from edgewise._core.progress import Progress
 from edgewise.dynamic import GatedNetwork, place_gates
 from edgewise.dynamic.accounting import count_macs, macs_by_block
-from edgewise.dynamic.choosing import Choice, choose_ratios
+from edgewise.dynamic.choosing import Choice, Price, choose_ratios
+from edgewise.dynamic.refining import refine_ratios
 from edgewise.dynamic.sensitivity import Sensitivity, SweepPoint, sweep_blocks
 from edgewise.ir import NetSpec
 from edgewise.ir.gates import GatePlan
+from edgewise.measure.lock import untimed
 from edgewise.recipes.records import LoadedModel
 from edgewise.recipes.sparsify.latency import DenseTimes, time_side_by_side
 from edgewise.recipes.sparsify.request import RatioRequest, SparsifyRequest
 from edgewise.recipes.sparsify.training import held_out
 from edgewise.train.batches import JudgedData, first_images
+from edgewise.train.calibrate import recalibrate_batch_norm
+from edgewise.train.evaluate import mean_cross_entropy
 
 GRID = (0.2, 0.4, 0.6, 0.8, 0.9)
 """Ratios tried of each block and side where they are chosen."""
 MOST_CORRECTIONS = 3
+_STATISTICS_BATCHES = 4
+_PLAIN = ("target", "predicted_loss", "predicted", "met", "corrections")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -53,6 +59,7 @@ class Chosen:
         met: Whether the target holds: counted, or as measured.
         corrections: Choices after the first.
         sensitivity: What the blocks lose.
+        refined: Cross entropy before and after all ratios were improved together, and plans judged; none where they were not.
     """
 
     plan: GatePlan
@@ -62,11 +69,12 @@ class Chosen:
     met: bool
     corrections: int
     sensitivity: Sensitivity
+    refined: Mapping[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """All but the plan as JSON values."""
-        names = ("target", "predicted_loss", "predicted", "met", "corrections")
-        return {**{name: getattr(self, name) for name in names}, "sensitivity": self.sensitivity.to_json()}
+        refined = None if self.refined is None else dict(self.refined)
+        return {**{name: getattr(self, name) for name in _PLAIN}, "sensitivity": self.sensitivity.to_json(), "refined": refined}
 
     @staticmethod
     def from_json(plan: GatePlan, value: Mapping[str, Any]) -> "Chosen":
@@ -74,8 +82,7 @@ class Chosen:
         sweep = value["sensitivity"]
         points = tuple(SweepPoint(**point) for point in sweep["points"])
         sensitivity = Sensitivity(points=points, dense=sweep["dense"], n_images=sweep["images"], n_blocks=sweep["n_blocks"])
-        names = ("target", "predicted_loss", "predicted", "met", "corrections")
-        return Chosen(plan=plan, sensitivity=sensitivity, **{name: value[name] for name in names})
+        return Chosen(plan=plan, sensitivity=sensitivity, refined=value["refined"], **{name: value[name] for name in _PLAIN})
 
 
 def gates_of(net: NetSpec, request: RatioRequest) -> GatePlan:
@@ -98,15 +105,14 @@ def choose_for_macs(request: RatioRequest, net: NetSpec, plan: GatePlan, sensiti
         TargetError: It is out of reach.
     """
     assert request.macs_at_most is not None
-    blocks, total = macs_by_block(net, plan), count_macs(net, plan).macs
-    limit = request.macs_at_most * total - (total - sum(blocks))
+    price, limit = _macs_price(request.macs_at_most, net, plan)
     least = 1 - count_macs(net, plan.with_ratios([GRID[-1]] * plan.n_blocks, [GRID[-1]] * plan.n_blocks)).reduction
     if request.macs_at_most < least:
         remedy = "ask for more" if request.block_outputs else "ask for more, or add --block-outputs"
         raise TargetError(
             f"--macs-at-most {request.macs_at_most:g}x is out of reach: {least:.3f}x is the least that gates can leave; {remedy}"
         )
-    choice = choose_ratios(plan, sensitivity, lambda block, c, s: blocks[block] * (1 - c) * (1 - s), limit=limit, ratios=GRID)
+    choice = choose_ratios(plan, sensitivity, price, limit=limit, ratios=GRID)
     return Chosen(
         plan=choice.plan,
         target=f"{request.macs_at_most:g}x MACs",
@@ -116,6 +122,29 @@ def choose_for_macs(request: RatioRequest, net: NetSpec, plan: GatePlan, sensiti
         corrections=0,
         sensitivity=sensitivity,
     )
+
+
+def refined_for_macs(request: SparsifyRequest, start: Start, chosen: Chosen, *, progress: Progress) -> Chosen:
+    """The same share of the multiply-accumulates with better ratios: all blocks judged together, statistics measured anew."""
+    assert request.ratios.macs_at_most is not None and start.data is not None
+    price, limit = _macs_price(request.ratios.macs_at_most, start.net, start.plan)
+    train = list(islice(start.data.train, _STATISTICS_BATCHES))
+    batches = list(first_images(held_out(start.data), request.ratios.images))
+
+    def judge(plan: GatePlan) -> float:
+        network = GatedNetwork(start.loaded.model, plan)
+        recalibrate_batch_norm(network, train, gate=untimed)
+        return mean_cross_entropy(network, batches, gate=untimed)
+
+    found = refine_ratios(chosen.plan, judge, price, limit=limit, largest=GRID[-1], progress=progress)
+    progress.note(f"ratios of all blocks together: cross entropy {found.loss_before:.3f} -> {found.loss:.3f} before training")
+    return replace(chosen, plan=found.plan, predicted=1 - count_macs(start.net, found.plan).reduction, refined=found.to_json())
+
+
+def _macs_price(share: float, net: NetSpec, plan: GatePlan) -> tuple[Price, float]:
+    """Multiply-accumulates of gated convolutions by ratios, and how many of them a share of the whole network leaves."""
+    blocks, total = macs_by_block(net, plan), count_macs(net, plan).macs
+    return lambda block, c, s: blocks[block] * (1 - c) * (1 - s), share * total - (total - sum(blocks))
 
 
 def choose_for_latency(

@@ -19,7 +19,7 @@ from edgewise.recipes.requests import ReportRequest
 from edgewise.recipes.runs import REPORT_FILE, append_log, is_finished, load_request, load_run, prepare_folder, write_run
 from edgewise.recipes.showing import sparsify_card
 from edgewise.recipes.sparsify.latency import time_dense, time_side_by_side
-from edgewise.recipes.sparsify.ratios import Chosen, Start, choose_for_latency, choose_for_macs, gates_of, sensitivity_of
+from edgewise.recipes.sparsify.ratios import Chosen, Start, choose_for_latency, choose_for_macs, gates_of, refined_for_macs, sensitivity_of
 from edgewise.recipes.sparsify.request import SparsifyRequest
 from edgewise.recipes.sparsify.result import Found, result_value
 from edgewise.recipes.sparsify.training import Judged, timed, train_gated
@@ -143,7 +143,8 @@ def _chosen(request: SparsifyRequest, start: Start, *, progress: Progress) -> Ch
         )
     sensitivity = sensitivity_of(request, start, progress=progress)
     if request.ratios.macs_at_most is not None:
-        return choose_for_macs(request.ratios, start.net, start.plan, sensitivity)
+        alone = choose_for_macs(request.ratios, start.net, start.plan, sensitivity)
+        return refined_for_macs(request, start, alone, progress=progress)
     dense = time_dense(request, start.loaded, progress=progress)
     return choose_for_latency(request, start, sensitivity, dense=dense, progress=progress)
 
