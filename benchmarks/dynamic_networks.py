@@ -16,10 +16,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from dynamic_accuracy import RATIOS
 from result_files import begun_result, write_result
 
 from edgewise.dynamic import place_gates
 from edgewise.dynamic.running import OpenVinoDynamicSession, as_torch, export_onnx, export_openvino
+from edgewise.kernels.compiling import sources_digest
 from edgewise.measure.runtimes import open_runtime
 from edgewise.measure.sampling import Schedule, measure_interleaved
 from edgewise.measure.settings import RuntimeSettings
@@ -46,6 +48,8 @@ CASES = {
     "resnet56": Case(model="resnet56", channels=(0.3, 0.3, 0.6), positions=(0.6,), asked=1.15, batches=(1,)),
     "vgg16_bn-224": Case(model="torchvision:vgg16_bn", positions=(0.5,), batches=(1,)),
     "vgg16_bn-224-convolutions": Case(model="torchvision:vgg16_bn", part="features", positions=(0.5,), asked=1.6, batches=(1,)),
+    "vgg16-trained": Case(model="vgg16", channels=RATIOS["vgg16"][0], positions=RATIOS["vgg16"][1], batches=(1,)),
+    "resnet56-trained": Case(model="resnet56", channels=RATIOS["resnet56"][0], positions=RATIOS["resnet56"][1], batches=(1,)),
     "vgg16-nearly-dense": Case(model="vgg16", channels=(0.02,), asked=0.97, batches=(1,)),
     "resnet56-nearly-dense": Case(model="resnet56", channels=(0.1,), asked=0.97, batches=(1,)),
 }
@@ -94,7 +98,7 @@ def main() -> None:
     parser.add_argument("--batch", default="1,8")
     parser.add_argument("--seconds", type=float, default=3.0, help="of timing for each runtime")
     arguments = parser.parse_args()
-    found = begun_result("dynamic-networks").get("cases", {})
+    found = begun_result("dynamic-networks", sources=sources_digest()).get("cases", {})
     for name in arguments.networks.split(","):
         for threads in map(int, arguments.threads.split(",")):
             for batch in map(int, arguments.batch.split(",")):
@@ -104,7 +108,7 @@ def main() -> None:
                     case = CASES[name]
                     row = compare(case, threads=threads, batch=batch, seconds=arguments.seconds, folder=Path(folder))
                 found[f"{name}, {threads} threads, batch {batch}"] = row
-                write_result("dynamic-networks", {"kind": "measured", "cases": found})
+                write_result("dynamic-networks", {"kind": "measured", "sources": sources_digest(), "cases": found})
                 times = {title: f"{each['min_s'] * 1e3:.2f}" for title, each in row["rows"].items()}
                 sys.stdout.write(
                     f"{name} threads {threads} batch {batch}: {row['speedup']:.2f}x (median {row['speedup_median']:.2f}x) {times}\n"

@@ -35,11 +35,17 @@ def read_result(question: str) -> dict[str, Any]:
     return dict(json.loads(path.read_text())) if path.exists() else {}
 
 
-def begun_result(question: str) -> dict[str, Any]:
-    """The figures of an earlier, perhaps unfinished run on this machine: a file has one provenance, so others start anew."""
+def begun_result(question: str, *, sources: str | None = None) -> dict[str, Any]:
+    """The figures of an earlier, perhaps unfinished run on this machine: a file has one provenance, so others start anew.
+
+    With ``sources``, the digest of what was timed, figures of other sources (``sources`` in the file) are left out too.
+    """
     found, host = read_result(question), describe_host()
     there = found.get("provenance", {})
     if found and (there.get("cpu"), there.get("isa"), there.get("cores")) != (host.cpu, host.isa, host.cores):
         sys.stderr.write(f"{question}: figures of {there.get('cpu')} are left out, this is {host.cpu}; run all cases\n")
+        return {}
+    if found and sources is not None and found.get("sources") != sources:
+        sys.stderr.write(f"{question}: figures of other sources are left out; run all cases\n")
         return {}
     return found

@@ -19,6 +19,7 @@ from result_files import begun_result, write_result
 from torch import nn
 
 from edgewise.kernels import CompiledChain, Program, Step, variants
+from edgewise.kernels.compiling import sources_digest
 from edgewise.measure.runtimes import open_runtime
 from edgewise.measure.sampling import Schedule, measure_interleaved
 from edgewise.measure.session import clock_s
@@ -129,13 +130,16 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=0.5, help="of timing for each chain")
     arguments = parser.parse_args()
-    found = begun_result("sparse-kernels").get("threads", {})
+    found = begun_result("sparse-kernels", sources=sources_digest()).get("threads", {})
     mine = found.setdefault(str(arguments.threads), {"layers": {}})
     for name in arguments.layers.split(","):
         channels, side = map(int, name.split("x"))
         mine["layers"][name] = compare(channels, side, threads=arguments.threads, seconds=arguments.seconds)
         mine["geometric_means"] = summary(mine["layers"])
-        write_result("sparse-kernels", {"kind": "measured", "variant": variants()[0], "wanted": WANTED, "threads": found})
+        write_result(
+            "sparse-kernels",
+            {"kind": "measured", "sources": sources_digest(), "variant": variants()[0], "wanted": WANTED, "threads": found},
+        )
         for title, row in mine["layers"][name]["rows"].items():
             sys.stdout.write(f"{name} {title}: {row['min_s'] * 1e6:.0f} us, {row.get('speedup', 0):.2f}x\n")
         sys.stdout.flush()
