@@ -120,7 +120,7 @@ def test_an_interrupted_run_ends_as_it_would_have(finished: Path, tmp_path: Path
     assert {PLAN_FILE, CHECKPOINT_FILE} <= {path.name for path in stopped.iterdir()}
     with pytest.raises(UsageError, match="holds an unfinished run; add --resume"):
         run_sparsify(request(stopped))
-    with pytest.raises(RunError, match=r"other settings: ramp \(0.6 there, 0.1 now\)"):
+    with pytest.raises(RunError, match=r"other settings: ramp \(0.2 there, 0.1 now\)"):
         run_sparsify(request(stopped, resume=True, ramp=0.1))
     run_sparsify(request(stopped, resume=True))
     assert sha256_of(stopped / "model.safetensors") == sha256_of(finished / "model.safetensors")

@@ -48,7 +48,7 @@ def sparsify(
     block_outputs: bool = False,
     images: int = 1000,
     one_for_all: bool = False,
-    ramp: float = 0.6,
+    ramp: float = 0.2,
     lr: float = 0.05,
     distill: bool = False,
     device: str | Sequence[str] = DENSE_DEVICES,

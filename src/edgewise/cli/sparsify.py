@@ -33,7 +33,7 @@ def sparsify(
     ] = False,
     images: Annotated[int, typer.Option("--images", metavar="N", help="Validation images that sensitivity is judged by.")] = 1000,
     one_for_all: Annotated[bool, typer.Option("--one-for-all", help="One set of weights for all ratios up to these.")] = False,
-    ramp: Annotated[float, typer.Option("--ramp", metavar="S", help="Share of training in which ratios rise to their targets.")] = 0.6,
+    ramp: Annotated[float, typer.Option("--ramp", metavar="S", help="Share of training in which ratios rise to their targets.")] = 0.2,
     lr: Annotated[float, typer.Option("--lr", metavar="R", help="Largest learning rate.")] = 0.05,
     device: Annotated[
         str, typer.Option("--device", metavar="D[,D…]", help="Runtimes of the dense network; the fastest is compared with.")
@@ -49,7 +49,7 @@ def sparsify(
     epochs: opt.Epochs = 6.0,
     mean: opt.Mean = opt.MEAN,
     std: opt.Std = opt.STD,
-    distill: Annotated[bool, typer.Option("--distill", help="Learn from the dense network's outputs too.")] = False,
+    distill: Annotated[bool, typer.Option("--distill", help="Learn from the dense network's outputs too: better, a third slower.")] = False,
     seed: opt.Seed = 0,
     out: opt.Out = None,
     resume: opt.Resume = False,

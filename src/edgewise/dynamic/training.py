@@ -14,7 +14,7 @@ from edgewise.dynamic.network import GatedNetwork
 from edgewise.ir.gates import GatePlan
 from edgewise.train.objective import distillation
 
-RAMP = 0.6
+RAMP = 0.2
 """Share of the steps over which ratios rise to their targets, then to be held."""
 
 

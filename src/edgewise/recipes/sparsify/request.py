@@ -83,7 +83,7 @@ class SparsifyRequest:
     device: DeviceRequest = field(default_factory=lambda: DeviceRequest(device="openvino-cpu"))
     dense_devices: tuple[str, ...] = DENSE_DEVICES
     data: DataRequest | None = None
-    ramp: float = 0.6
+    ramp: float = 0.2
     lr: float = 0.05
     distill: bool = False
     one_for_all: bool = False

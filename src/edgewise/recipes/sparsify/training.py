@@ -15,7 +15,7 @@ from edgewise.ir.gates import Budget, GatePlan
 from edgewise.measure.lock import untimed
 from edgewise.recipes.records import LoadedModel
 from edgewise.recipes.sparsify.request import SparsifyRequest
-from edgewise.recipes.training import CHECKPOINT_FILE, DISTILL_WEIGHT, history_of, warnings_of
+from edgewise.recipes.training import CHECKPOINT_FILE, history_of, warnings_of
 from edgewise.train.batches import Batches, JudgedData
 from edgewise.train.calibrate import recalibrate_batch_norm
 from edgewise.train.evaluate import accuracy, accuracy_on
@@ -24,6 +24,8 @@ from edgewise.train.loop import Checkpoint, FineTune, FineTuneResult, Goal, fine
 BUDGET_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Shares of the ratios that a one-for-all network keeps statistics for."""
 _SCORING_BATCHES = 8
+_DISTILL_WEIGHT = 0.9
+"""Nearly all of the loss: the dense network's outputs say what the pruned one is to give (``docs/dynamic.md``)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +139,7 @@ def _better_of_both(tuned: FineTuneResult, untrained: GatedNetwork, data: Judged
 def _tuned(request: SparsifyRequest, model: nn.Module, plan: GatePlan, data: JudgedData, *, progress: Progress) -> FineTuneResult:
     assert request.data is not None
     config = FineTune(
-        epochs=request.data.epochs, lr=request.lr, seed=request.seed, distill_weight=DISTILL_WEIGHT if request.distill else 0.0
+        epochs=request.data.epochs, lr=request.lr, seed=request.seed, distill_weight=_DISTILL_WEIGHT if request.distill else 0.0
     )
     if request.one_for_all:
         sandwich = SandwichSampling(plan=plan)
