@@ -26,7 +26,7 @@ def _cost(plan: GatePlan) -> float:
 def test_pruning_moves_to_where_it_does_not_hurt() -> None:
     """Block 0 suffers from its square, block 1 not at all: all of it belongs into block 1."""
     found = refine_ratios(
-        _plan((0.4, 0.4)), lambda plan: plan.channel_ratios[0] ** 2, _macs, limit=120.0, sides=("channels",), most_trials=30
+        _plan((0.4, 0.4)), lambda plan: plan.channel_ratios[0] ** 2 + 9 * sum(plan.spatial_ratios), _macs, limit=120.0, most_trials=30
     )
     assert found.plan.channel_ratios == (0.0, 0.8) and found.plan.spatial_ratios == (0.0, 0.0)
     assert (found.loss_before, found.loss) == pytest.approx((0.16, 0.0)) and found.trials <= 30
@@ -40,7 +40,9 @@ def test_pruning_moves_from_channels_to_positions_of_one_block() -> None:
 
 def test_what_is_best_already_comes_back_unchanged() -> None:
     start = _plan((0.5, 0.5))
-    found = refine_ratios(start, lambda plan: sum(ratio**2 for ratio in plan.channel_ratios), _macs, limit=100.0, sides=("channels",))
+    found = refine_ratios(
+        start, lambda plan: sum(ratio**2 for ratio in plan.channel_ratios) + 9 * sum(plan.spatial_ratios), _macs, limit=100.0
+    )
     assert found == Refined(plan=start, loss_before=0.5, loss=0.5, trials=found.trials)
 
 

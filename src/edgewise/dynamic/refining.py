@@ -14,12 +14,15 @@ Judge = Callable[[GatePlan], float]
 
 STEPS = (0.1, 0.05)
 """Sizes of the steps, one pass each."""
+LARGEST = 0.9
+"""Largest ratio."""
 MOST_TRIALS = 40
 """Plans judged by default."""
 _MOST_FAILURES = 4
 _FINEST = 0.01
 
 _Side = Literal["channels", "positions"]
+_SIDES: tuple[_Side, ...] = ("channels", "positions")
 _Place = tuple[int, _Side]
 
 
@@ -50,8 +53,6 @@ def refine_ratios(
     price: Price,
     *,
     limit: float,
-    sides: Sequence[_Side] = ("channels", "positions"),
-    largest: float = 0.9,
     most_trials: int = MOST_TRIALS,
     progress: Progress | None = None,
 ) -> Refined:
@@ -67,16 +68,14 @@ def refine_ratios(
         judge: Loss of a plan.
         price: What a block costs.
         limit: Largest sum of prices.
-        sides: What may be pruned.
-        largest: Largest ratio.
         most_trials: Plans to judge at most; at least 1.
         progress: Is told of every plan judged.
 
     Returns:
         The best plan judged; the one given where nothing is better.
     """
-    search = _Search(plan, judge, price, limit=limit, largest=largest, most_trials=most_trials, progress=progress or SilentProgress())
-    places: list[_Place] = [(block, side) for block in range(plan.n_blocks) for side in sides]
+    search = _Search(plan, judge, price, limit=limit, most_trials=most_trials, progress=progress or SilentProgress())
+    places: list[_Place] = [(block, side) for block in range(plan.n_blocks) for side in _SIDES]
     for step in STEPS:
         search.run_pass(places, step)
     search.end()
@@ -86,10 +85,8 @@ def refine_ratios(
 class _Search:
     """The best plan so far, and what may still be judged."""
 
-    def __init__(
-        self, plan: GatePlan, judge: Judge, price: Price, *, limit: float, largest: float, most_trials: int, progress: Progress
-    ) -> None:
-        self._judge, self._price, self._limit, self._largest = judge, price, limit, largest
+    def __init__(self, plan: GatePlan, judge: Judge, price: Price, *, limit: float, most_trials: int, progress: Progress) -> None:
+        self._judge, self._price, self._limit = judge, price, limit
         self._most_trials, self._progress = most_trials, progress
         progress.start("ratios of all blocks together", most_trials)
         self.plan, self.trials = plan, 0
@@ -124,7 +121,7 @@ class _Search:
         found: dict[_Place, float] = {}
         for place in places:
             ratio = _ratio(self.plan, place) + step
-            if self._spent or ratio > self._largest + 1e-9:
+            if self._spent or ratio > LARGEST + 1e-9:
                 continue
             more = _with(self.plan, place, ratio)
             saved = self._cost(self.plan) - self._cost(more)
@@ -153,7 +150,7 @@ class _Search:
         plan = _with(self.plan, giver, max(0.0, before - step))
         while self._cost(plan) > self._limit * (1 + 1e-9):
             ratio = _ratio(plan, taker) + _FINEST
-            if ratio > self._largest + 1e-9:
+            if ratio > LARGEST + 1e-9:
                 return None
             plan = _with(plan, taker, ratio)
         return plan

@@ -136,7 +136,7 @@ def refined_for_macs(request: SparsifyRequest, start: Start, chosen: Chosen, *, 
         recalibrate_batch_norm(network, train, gate=untimed)
         return mean_cross_entropy(network, batches, gate=untimed)
 
-    found = refine_ratios(chosen.plan, judge, price, limit=limit, largest=GRID[-1], progress=progress)
+    found = refine_ratios(chosen.plan, judge, price, limit=limit, progress=progress)
     progress.note(f"ratios of all blocks together: cross entropy {found.loss_before:.3f} -> {found.loss:.3f} before training")
     return replace(chosen, plan=found.plan, predicted=1 - count_macs(start.net, found.plan).reduction, refined=found.to_json())
 
