@@ -233,3 +233,19 @@ def test_costs_are_measured_for_every_gate() -> None:
     assert all(cost.dynamic_s > 0 and cost.dense_s > 0 and cost.path in ("dense", "channels", "scatter") for cost in costs.values())
     with pytest.raises(UsageError, match="`batch` and `threads` must be at least 1, got 1 and 0"):
         kernel_costs(net, plan, threads=0)
+
+
+@needs_kernels
+@pytest.mark.parametrize(("channels", "positions"), [((0.5,), ()), ((0.2,), (0.22,))])
+def test_gates_on_maps_that_others_read_whole(channels: tuple[float, ...], positions: tuple[float, ...], tmp_path: Path) -> None:
+    """The kernels prune in place: where the shortcut reads the same map it would be pruned too."""
+    model = _randomised(resnet(8))
+    net = trace(model, (torch.rand(1, 3, 32, 32),), name="resnet8", verify=False).net
+    plan = place_gates(net, channel_ratios=channels, spatial_ratios=positions, block_outputs=True)
+    images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(4))
+    with torch.no_grad(), gated(model, plan):
+        expected = model(images)
+    with torch.no_grad():
+        assert torch.allclose(as_torch(model, net, plan)(images), expected, atol=1e-4 * float(expected.abs().max()))
+    session = OpenVinoDynamicSession(export_openvino(model, net, plan, tmp_path, batch=2, threads=1), threads=1)
+    assert np.allclose(session.run(images.numpy()), expected.numpy(), atol=1e-4 * float(expected.abs().max()))

@@ -55,7 +55,8 @@ class SparseChain(nn.Module):
 def as_torch(model: nn.Module, net: NetSpec, plan: GatePlan) -> nn.Module:
     """The network with its gated parts as ``torch.ops.edgewise.sparse_chain``, in eval mode.
 
-    Works under ``torch.compile`` and ``torch.export``. A plan that prunes nothing gives a copy of the network.
+    Works under ``torch.compile`` and ``torch.export``. A plan that prunes nothing gives a copy of the network. What
+    no chain can compute is masked, which saves no time: gates on maps with several readers (``block_outputs``) among others.
 
     Args:
         model: The network; it is left as it was.
@@ -73,7 +74,9 @@ def as_torch(model: nn.Module, net: NetSpec, plan: GatePlan) -> nn.Module:
     module = traced(subject)
     _find_shapes(module, net)
     done: set[str] = set()
-    segments = [each for each in find_segments(find_steps(module)) if any(name in gates for name in each.convolutions)]
+    # The kernels prune a map in place: one that somebody else reads whole is masked by plain operations.
+    steps = [step for step in find_steps(module) if step.conv not in gates or len(step.source.users) == 1]
+    segments = [each for each in find_segments(steps) if any(name in gates for name in each.convolutions)]
     for number, segment in enumerate(segments):
         _replace(module, segment, gates, name=f"sparse_chain{number}")
         done.update(segment.convolutions)

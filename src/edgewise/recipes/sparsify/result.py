@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgewise._core.progress import Progress
-from edgewise.dynamic import record_masks
+from edgewise._core.showing import counted
+from edgewise.dynamic import place_gates, record_masks
 from edgewise.dynamic.accounting import MacCount, count_macs, macs_by_block
 from edgewise.dynamic.redundancy import redundancy_of
 from edgewise.ir import NetSpec
@@ -91,11 +92,23 @@ def result_value(
         "redundancy": _redundancy(found, progress=progress),
         "chosen": None if found.chosen is None else found.chosen.to_json(),
         "fine_tune": {"history": list(judged.history), "seconds": judged.seconds} if judged.fine_tuned else None,
-        "warnings": list(judged.warnings),
+        "warnings": [*judged.warnings, *_masked(found)],
         "settings": dict(settings),
         "provenance": provenance(seed=request.seed),
         "seconds": seconds,
     }
+
+
+def _masked(found: Found) -> list[str]:
+    """A warning where gates save no time: the kernels take maps with one reader only."""
+    alone = {gate.consumer for gate in place_gates(found.net).gates}
+    shared = [gate.consumer for gate in found.plan.gates if gate.consumer not in alone]
+    if found.timing is None or not shared:
+        return []
+    return [
+        f"{counted(len(shared), 'gate')} (the first before {shared[0]}) prune maps that others read whole, which the kernels do not take: "
+        "they are masked and save no time here; leave --block-outputs out for speed"
+    ]
 
 
 def _accounting(count: MacCount) -> dict[str, Any]:
