@@ -123,7 +123,7 @@ def trained(arguments: argparse.Namespace) -> dict[str, Any]:
         "ci95": interval(found, n_images),
         "test_images": n_images,
         "score_before": tuned.score_before,
-        "accuracy_validation": tuned.accuracy_validation,
+        "accuracy_validation": tuned.history[-1].score,
         "history": [asdict(record) for record in tuned.history],
         "seconds": tuned.seconds,
         "channel_ratios": list(plan.channel_ratios) if way == "pruned" else None,

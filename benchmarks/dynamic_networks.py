@@ -39,7 +39,6 @@ class Case:
     part: str = ""
     channels: tuple[float, ...] = ()
     positions: tuple[float, ...] = ()
-    block_outputs: bool = False
     asked: float = 1.0
     batches: tuple[int, ...] = (1, 8)
 
@@ -50,9 +49,6 @@ CASES = {
     "vgg16_bn-224": Case(model="torchvision:vgg16_bn", positions=(0.5,), batches=(1,)),
     "vgg16_bn-224-convolutions": Case(model="torchvision:vgg16_bn", part="features", positions=(0.5,), asked=1.6, batches=(1,)),
     "vgg16-trained": Case(model="vgg16", channels=RATIOS["vgg16"][0], positions=RATIOS["vgg16"][1], batches=(1,)),
-    "resnet56-trained": Case(
-        model="resnet56", channels=RATIOS["resnet56"][0], positions=RATIOS["resnet56"][1], block_outputs=True, batches=(1,)
-    ),
     "vgg16-nearly-dense": Case(model="vgg16", channels=(0.02,), asked=0.97, batches=(1,)),
     "resnet56-nearly-dense": Case(model="resnet56", channels=(0.1,), asked=0.97, batches=(1,)),
 }
@@ -64,7 +60,7 @@ def compare(case: Case, *, threads: int, batch: int, seconds: float, folder: Pat
     model, inputs = loaded.model.eval(), loaded.inputs()
     model = model.get_submodule(case.part)
     net = trace(model, inputs, name=case.model, verify=False).net
-    plan = place_gates(net, channel_ratios=case.channels, spatial_ratios=case.positions, block_outputs=case.block_outputs)
+    plan = place_gates(net, channel_ratios=case.channels, spatial_ratios=case.positions)
     shape = (batch, *net.input_shapes[0][1:])
     images = torch.rand(shape, generator=torch.Generator().manual_seed(0))
     sessions: dict[str, Any] = {}

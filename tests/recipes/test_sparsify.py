@@ -13,12 +13,15 @@ from edgewise._core.files import sha256_of
 from edgewise._core.progress import SilentProgress
 from edgewise._core.units import parse_latency
 from edgewise.cli import main
-from edgewise.dynamic import GatedNetwork, running
+from edgewise.dynamic import GatedNetwork, running, training
 from edgewise.dynamic.refining import MOST_TRIALS
+from edgewise.dynamic.training import RatioAscent
+from edgewise.ir.gates import GatePlan
 from edgewise.measure.sampling import Sample
 from edgewise.models.weights import save_weights
 from edgewise.recipes.requests import DataRequest, DeviceRequest, ModelRequest
 from edgewise.recipes.runs import load_model, load_run
+from edgewise.recipes.sparsify import request as request_module
 from edgewise.recipes.sparsify.latency import DenseTimes, SideBySide
 from edgewise.recipes.sparsify.request import RatioRequest, SparsifyRequest
 from edgewise.recipes.sparsify.run import PLAN_FILE, run_sparsify
@@ -127,6 +130,10 @@ def test_an_interrupted_run_ends_as_it_would_have(finished: Path, tmp_path: Path
     assert {path.name for path in stopped.iterdir()} == {path.name for path in finished.iterdir()}
     before = json.loads((stopped / "result.json").read_text())
     assert run_sparsify(request(stopped, resume=True)).value == before
+
+
+def test_the_ramp_known_without_torch_is_that_of_training() -> None:
+    assert request_module.RAMP == training.RAMP == RatioAscent(plan=GatePlan(gates=())).ramp
 
 
 def test_training_has_to_beat_the_weights_with_statistics_measured_anew(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from edgewise.api.arguments import (
 )
 from edgewise.recipes.crossbar_request import AnalogRequest, CrossbarRequest, LayoutRequest, PruningRequest
 from edgewise.recipes.requests import IMAGENET_MEAN, IMAGENET_STD
-from edgewise.recipes.sparsify.request import DENSE_DEVICES, RatioRequest, SparsifyRequest
+from edgewise.recipes.sparsify.request import DENSE_DEVICES, RAMP, RatioRequest, SparsifyRequest
 
 if TYPE_CHECKING:
     from edgewise.recipes.crossbar import CrossbarResult
@@ -48,7 +48,7 @@ def sparsify(
     block_outputs: bool = False,
     images: int = 1000,
     one_for_all: bool = False,
-    ramp: float = 0.2,
+    ramp: float = RAMP,
     lr: float = 0.05,
     distill: bool = False,
     device: str | Sequence[str] = DENSE_DEVICES,

@@ -9,7 +9,7 @@ from edgewise.cli import options as opt
 from edgewise.cli.output import Value, check_destination, columns, show
 from edgewise.cli.progress import watch
 from edgewise.recipes.requests import DeviceRequest, ModelRequest
-from edgewise.recipes.sparsify.request import DENSE_DEVICES, RatioRequest, SparsifyRequest
+from edgewise.recipes.sparsify.request import DENSE_DEVICES, RAMP, RatioRequest, SparsifyRequest
 
 
 def sparsify(
@@ -33,7 +33,7 @@ def sparsify(
     ] = False,
     images: Annotated[int, typer.Option("--images", metavar="N", help="Validation images that sensitivity is judged by.")] = 1000,
     one_for_all: Annotated[bool, typer.Option("--one-for-all", help="One set of weights for all ratios up to these.")] = False,
-    ramp: Annotated[float, typer.Option("--ramp", metavar="S", help="Share of training in which ratios rise to their targets.")] = 0.2,
+    ramp: Annotated[float, typer.Option("--ramp", metavar="S", help="Share of training in which ratios rise to their targets.")] = RAMP,
     lr: Annotated[float, typer.Option("--lr", metavar="R", help="Largest learning rate.")] = 0.05,
     device: Annotated[
         str, typer.Option("--device", metavar="D[,D…]", help="Runtimes of the dense network; the fastest is compared with.")

@@ -3,10 +3,11 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import permutations
-from typing import Any, Literal
+from typing import Any
 
 from edgewise._core.progress import Progress, SilentProgress
 from edgewise.dynamic.choosing import Price
+from edgewise.dynamic.sensitivity import SIDES, Side
 from edgewise.ir.gates import GatePlan
 
 Judge = Callable[[GatePlan], float]
@@ -21,9 +22,7 @@ MOST_TRIALS = 40
 _MOST_FAILURES = 4
 _FINEST = 0.01
 
-_Side = Literal["channels", "positions"]
-_SIDES: tuple[_Side, ...] = ("channels", "positions")
-_Place = tuple[int, _Side]
+_Place = tuple[int, Side]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,7 +74,7 @@ def refine_ratios(
         The best plan judged; the one given where nothing is better.
     """
     search = _Search(plan, judge, price, limit=limit, most_trials=most_trials, progress=progress or SilentProgress())
-    places: list[_Place] = [(block, side) for block in range(plan.n_blocks) for side in _SIDES]
+    places: list[_Place] = [(block, side) for block in range(plan.n_blocks) for side in SIDES]
     for step in STEPS:
         search.run_pass(places, step)
     search.end()

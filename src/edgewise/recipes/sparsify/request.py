@@ -8,6 +8,8 @@ from edgewise._core.errors import PlanError, UsageError
 from edgewise._core.units import LatencyTarget
 from edgewise.recipes.requests import DataRequest, DeviceRequest, ModelRequest
 
+RAMP = 0.2
+"""Share of training in which ratios rise to their targets: that of ``edgewise.dynamic.training``, known here without torch."""
 DENSE_DEVICES = ("openvino-cpu", "onnxruntime-cpu")
 """Runtimes that the dense network is timed in; the fastest counts."""
 
@@ -83,7 +85,7 @@ class SparsifyRequest:
     device: DeviceRequest = field(default_factory=lambda: DeviceRequest(device="openvino-cpu"))
     dense_devices: tuple[str, ...] = DENSE_DEVICES
     data: DataRequest | None = None
-    ramp: float = 0.2
+    ramp: float = RAMP
     lr: float = 0.05
     distill: bool = False
     one_for_all: bool = False

@@ -101,9 +101,11 @@ def result_value(
 
 def _masked(found: Found) -> list[str]:
     """A warning where gates save no time: the kernels take maps with one reader only."""
+    if found.timing is None:
+        return []
     alone = {gate.consumer for gate in place_gates(found.net).gates}
     shared = [gate.consumer for gate in found.plan.gates if gate.consumer not in alone]
-    if found.timing is None or not shared:
+    if not shared:
         return []
     return [
         f"{counted(len(shared), 'gate')} (the first before {shared[0]}) prune maps that others read whole, which the kernels do not take: "
