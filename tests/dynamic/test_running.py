@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from edgewise._core.errors import DeviceError, ExportError, PlanError, SpecError, UsageError
 from edgewise.dynamic import gated, place_gates
-from edgewise.dynamic.running import OpenVinoDynamicSession, as_torch, export_onnx, export_openvino, kernel_costs
+from edgewise.dynamic.running import OpenVinoDynamicSession, as_torch, export_onnx, export_openvino, kernel_costs, masked_gates
+from edgewise.dynamic.running.masking import MaskGate
 from edgewise.dynamic.running.torch_module import SparseChain
 from edgewise.ir import NetSpec
 from edgewise.ir.gates import Gate, GatePlan
@@ -235,17 +236,30 @@ def test_costs_are_measured_for_every_gate() -> None:
         kernel_costs(net, plan, threads=0)
 
 
+def test_gates_that_no_chain_computes_are_named_and_masked() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3, padding="same"), nn.ReLU(), nn.Conv2d(8, 4, 1)).eval()
+    images = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+    net = trace(model, (images[:1],), name="same", verify=False).net
+    plan = place_gates(net, channel_ratios=(0.5,))
+    assert masked_gates(model, plan) == ("2",) and masked_gates(model, plan.scaled(0.0)) == ()
+    with torch.no_grad():
+        torch.testing.assert_close(as_torch(model, net, plan)(images), _masked(model, plan, images), rtol=1e-4, atol=1e-5)
+
+
 @needs_kernels
 @pytest.mark.parametrize(("channels", "positions"), [((0.5,), ()), ((0.2,), (0.22,))])
 def test_gates_on_maps_that_others_read_whole(channels: tuple[float, ...], positions: tuple[float, ...], tmp_path: Path) -> None:
-    """The kernels prune in place: where the shortcut reads the same map it would be pruned too."""
+    """One reader sees zeros, the shortcut the whole map; all of it is still one operator."""
     model = _randomised(resnet(8))
     net = trace(model, (torch.rand(1, 3, 32, 32),), name="resnet8", verify=False).net
     plan = place_gates(net, channel_ratios=channels, spatial_ratios=positions, block_outputs=True)
     images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(4))
     with torch.no_grad(), gated(model, plan):
         expected = model(images)
+    dynamic = as_torch(model, net, plan)
+    assert [len(module.convolutions) for module in dynamic.modules() if isinstance(module, SparseChain)] == [7]
+    assert not any(isinstance(module, MaskGate) for module in dynamic.modules())
     with torch.no_grad():
-        assert torch.allclose(as_torch(model, net, plan)(images), expected, atol=1e-4 * float(expected.abs().max()))
+        assert torch.allclose(dynamic(images), expected, atol=1e-4 * float(expected.abs().max()))
     session = OpenVinoDynamicSession(export_openvino(model, net, plan, tmp_path, batch=2, threads=1), threads=1)
     assert np.allclose(session.run(images.numpy()), expected.numpy(), atol=1e-4 * float(expected.abs().max()))

@@ -26,7 +26,8 @@ from edgewise.recipes.sparsify.latency import DenseTimes, SideBySide
 from edgewise.recipes.sparsify.request import RatioRequest, SparsifyRequest
 from edgewise.recipes.sparsify.run import PLAN_FILE, run_sparsify
 from edgewise.recipes.training import CHECKPOINT_FILE
-from edgewise.train.loop import FineTuneResult
+from edgewise.train.data import DataSpec, open_data
+from edgewise.train.loop import FineTune, fine_tune
 
 
 def request(out: Path | None, **changes: object) -> SparsifyRequest:
@@ -136,27 +137,13 @@ def test_the_ramp_known_without_torch_is_that_of_training() -> None:
     assert request_module.RAMP == training.RAMP == RatioAscent(plan=GatePlan(gates=())).ramp
 
 
-def test_training_has_to_beat_the_weights_with_statistics_measured_anew(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_training_has_to_beat_the_weights_with_statistics_measured_anew(tmp_path: Path) -> None:
     """A gated network with the dense network's statistics is no rival: it scores far too low."""
-
-    def worsened(model: GatedNetwork, *_: object, **__: object) -> FineTuneResult:
-        with torch.no_grad():
-            for weight in model.parameters():
-                weight.zero_()
-        return FineTuneResult(
-            model=model.eval(),
-            history=(),
-            score_before=0.0,
-            accuracy_validation=0.0,
-            kept="tuned",
-            seconds=0.0,
-            images_per_s=0.0,
-            resumed=False,
-        )
-
-    run_sparsify(request(tmp_path / "plain", data=DataRequest(data="digits", epochs=0)))
-    monkeypatch.setattr("edgewise.recipes.sparsify.training.fine_tune", worsened)
-    run_sparsify(request(tmp_path / "worse"))
+    start = fine_tune(load_model("digits-cnn").model, open_data(DataSpec(text="digits")), config=FineTune(epochs=2, lr=0.1))
+    save_weights(start.model, tmp_path / "start.safetensors")
+    model = ModelRequest(model="digits-cnn", weights=tmp_path / "start.safetensors")
+    run_sparsify(request(tmp_path / "plain", model=model, data=DataRequest(data="digits", epochs=0)))
+    run_sparsify(request(tmp_path / "worse", model=model, lr=30.0))
     plain, worse = (json.loads((tmp_path / name / "result.json").read_text()) for name in ("plain", "worse"))
     assert worse["result"]["untrained_validation"] == worse["result"]["accuracy_validation"] == plain["result"]["accuracy_validation"]
     assert worse["result"]["accuracy_validation"] > 0 and worse["result"]["accuracy"] == plain["result"]["accuracy"]

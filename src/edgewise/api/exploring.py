@@ -30,6 +30,7 @@ def explore(
     epochs: float = EPOCHS,
     sampler: str = "nsga2",
     lr: float = 0.05,
+    distill: bool = True,
     trial_threads: int | None = None,
     ray: str | None = None,
     out: str | Path | None = None,
@@ -65,6 +66,7 @@ def explore(
         epochs: Passes over the training data that a network gets in full.
         sampler: ``nsga2``, ``tpe`` or ``random``.
         lr: Largest learning rate.
+        distill: Networks learn from the given one's outputs too: better, a third slower.
         trial_threads: Threads that train a network; none for all cores.
         ray: ``auto`` or the address of a Ray cluster; none for this process alone.
         out: Study folder to write; none for ``runs/explore-MODEL``.
@@ -107,6 +109,7 @@ def explore(
         strengths=tuple(share for one in strengths if (share := share_of(one, name="strengths")) is not None),
         sampler=sampler,
         lr=lr,
+        distill=distill,
         trial_threads=trial_threads,
         ray=ray,
         seed=seed,

@@ -41,6 +41,9 @@ def explore(
     ] = _STRENGTHS,
     sampler: Annotated[str, typer.Option("--sampler", metavar="S", help="nsga2, tpe or random.")] = "nsga2",
     lr: Annotated[float, typer.Option("--lr", metavar="R", help="Largest learning rate.")] = 0.05,
+    distill: Annotated[
+        bool, typer.Option("--distill/--no-distill", help="Learn from the given network's outputs too: better, a third slower.")
+    ] = True,
     trial_threads: Annotated[
         int | None, typer.Option("--trial-threads", metavar="N", help="Threads that train; all cores by default.", show_default=False)
     ] = None,
@@ -80,6 +83,7 @@ def explore(
         strengths=tuple(parse_ratio(part, flag="--strengths") for part in opt.words([strengths])),
         sampler=sampler,
         lr=lr,
+        distill=distill,
         trial_threads=trial_threads,
         ray=ray,
         seed=seed,

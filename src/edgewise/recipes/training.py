@@ -17,7 +17,7 @@ from edgewise.models.shapes import format_input_shape
 from edgewise.models.weights import load_weights, save_weights
 from edgewise.recipes.records import LoadedModel
 from edgewise.recipes.requests import DataRequest, FitRequest
-from edgewise.train.batches import Batches, JudgedData
+from edgewise.train.batches import Batches, JudgedData, TrainingData
 from edgewise.train.calibrate import recalibrate_batch_norm
 from edgewise.train.data import Dataset, DataSpec, open_data
 from edgewise.train.evaluate import accuracy_on
@@ -28,6 +28,8 @@ CHECKPOINT_FILE = "checkpoint.safetensors"
 START_FILE = "start.safetensors"
 """Weights that fine-tuning starts from: those after surgery and recalibration."""
 DISTILL_WEIGHT = 0.5
+FULL_DISTILL_WEIGHT = 0.9
+"""Nearly all of the loss: what networks pruned for each input, and short trainings, gain most from (``docs/dynamic.md``)."""
 _TAYLOR_BATCHES = 8
 
 
@@ -133,13 +135,8 @@ class DataCourse:
         """Recalibrates and fine-tunes the network; judges it on both parts, and the original if it was trained."""
         request, data = self._request, self._data
         assert request.data is not None
-        start, checkpoint = None, None
-        if request.out is not None:
-            start = request.out / START_FILE
-            checkpoint = Checkpoint(path=request.out / CHECKPOINT_FILE, resume=request.resume)
-        _bring_to_start(fitted, data, start if request.resume else None, progress=progress)
-        if start is not None:
-            save_weights(fitted, start)
+        checkpoint = None if request.out is None else Checkpoint(path=request.out / CHECKPOINT_FILE, resume=request.resume)
+        bring_to_start(fitted, data, request.out, resume=request.resume, progress=progress)
         config = FineTune(epochs=request.data.epochs, seed=request.seed, distill_weight=DISTILL_WEIGHT if request.distill else 0.0)
         goal = Goal(teacher=original.model if request.distill else None, gate=untimed)
         tuned = fine_tune(fitted, data, config=config, goal=goal, checkpoint=checkpoint, progress=progress)
@@ -154,9 +151,30 @@ class DataCourse:
             accuracy_validation=tuned.accuracy_validation,
             history=history_of(tuned),
             seconds=tuned.seconds,
-            scratch=() if start is None or checkpoint is None else (start, checkpoint.path),
+            scratch=() if request.out is None else (request.out / START_FILE, request.out / CHECKPOINT_FILE),
             warnings=warnings_of(tuned),
         )
+
+
+def bring_to_start(network: nn.Module, data: TrainingData, folder: Path | None, *, resume: bool, progress: Progress) -> None:
+    """Measures batch norms anew, in place: the weights that fine-tuning starts from and is compared with.
+
+    Args:
+        network: The network after surgery, or with its gates at work.
+        data: Gives the batches.
+        folder: Where the weights are kept until the run is done; none to keep none.
+        resume: Read them there if an unfinished run left them: rounding may differ by now, and a checkpoint goes on
+            from the very same start alone.
+        progress: Is told.
+    """
+    kept = None if folder is None else folder / START_FILE
+    if resume and kept is not None and kept.exists():
+        load_weights(network, kept)
+        return
+    progress.note("recalibrating batch norms")
+    recalibrate_batch_norm(network, data.train, gate=untimed)
+    if kept is not None:
+        save_weights(network, kept)
 
 
 def first_batches(batches: Batches) -> tuple[Sequence[Any], ...]:
@@ -239,15 +257,6 @@ def _check_classes(request: DataRequest, loaded: LoadedModel, data: Dataset, *, 
         )
     if data.n_classes < scores.shape[1]:
         progress.note(f"warning: {loaded.name} has {scores.shape[1]} outputs for {data.n_classes} classes; class i is taken to be output i")
-
-
-def _bring_to_start(fitted: nn.Module, data: JudgedData, start: Path | None, *, progress: Progress) -> None:
-    """The weights that fine-tuning starts from: read where an unfinished run left them, for rounding may differ by now."""
-    if start is not None and start.exists():
-        load_weights(fitted, start)
-        return
-    progress.note("recalibrating batch norms")
-    recalibrate_batch_norm(fitted, data.train, gate=untimed)
 
 
 def _epoch(record: EpochRecord) -> dict[str, Any]:

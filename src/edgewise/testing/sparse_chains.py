@@ -1,7 +1,7 @@
 """Random chains, and what they must give."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -15,16 +15,20 @@ Array = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Case:
-    """A chain with its weights and its input."""
+    """A chain with its weights and its input; ``gated`` is the number of the step whose source may be pruned."""
 
     program: Program
     weights: list[Array]
     biases: list[Array]
     maps: Array
+    gated: int
 
 
 def draw(rng: np.random.Generator, *, most_channels: int = 40, most_side: int = 12) -> Case:
-    """A convolution of any shape behind a 1x1 convolution, perhaps with a residual, on maps of a few images."""
+    """A convolution of any shape behind a 1x1 convolution, on maps of a few images.
+
+    There may be a residual, and another convolution that reads the pruned map whole and adds up with the first.
+    """
     inside, channels, out = (int(rng.integers(1, most)) for most in (12, most_channels, most_channels))
     height, width = (int(rng.integers(1, most_side)) for _ in range(2))
     kernel, stride = int(rng.choice([1, 3, 5])), int(rng.integers(1, 3))
@@ -60,11 +64,15 @@ def draw(rng: np.random.Generator, *, most_channels: int = 40, most_side: int = 
             padding=paddings,
         )
     )
+    gated = len(steps) - 1
+    if not pool and rng.integers(2):
+        steps.append(replace(steps[gated], residual=gated + 1, kept_channels=channels, kept_positions=whole, path=0))
     program = Program(channels=inside, height=height, width=width, steps=tuple(steps))
     shapes = program.shapes()
     weights = [rng.standard_normal((step.out_channels, shapes[step.source][0], *step.kernel), dtype=np.float32) for step in steps]
     biases = [rng.standard_normal(step.out_channels, dtype=np.float32) for step in steps]
-    return Case(program=program, weights=weights, biases=biases, maps=rng.standard_normal((n, inside, height, width), dtype=np.float32))
+    maps = rng.standard_normal((n, inside, height, width), dtype=np.float32)
+    return Case(program=program, weights=weights, biases=biases, maps=maps, gated=gated)
 
 
 def expected(case: Case, kept: dict[int, tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]]) -> Array:
@@ -89,12 +97,11 @@ def check(case: Case, *, variant: str, threads: int, tolerance: float = 1e-5) ->
         The largest difference as a share of the outputs' scale.
     """
     chain = CompiledChain(case.program, case.weights, case.biases, variant=variant)
-    if case.program.steps[-1].path == 0:
+    if case.program.steps[case.gated].path == 0:
         chain.tune(batch=len(case.maps), threads=threads, repeats=1)
     found, kept = chain.run_masks(case.maps, threads=threads)
-    gated = len(case.program.steps) - 1
-    if gated in kept:
-        _check_choice(case, kept[gated])
+    if case.gated in kept:
+        _check_choice(case, kept[case.gated])
     wanted = expected(case, kept)
     scale = max(1.0, float(np.abs(wanted).max()))
     difference = float(np.abs(found - wanted).max()) / scale
@@ -103,8 +110,8 @@ def check(case: Case, *, variant: str, threads: int, tolerance: float = 1e-5) ->
 
 
 def _check_choice(case: Case, kept: tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]) -> None:
-    step = case.program.steps[-1]
-    before = len(case.program.steps) - 2
+    step = case.program.steps[case.gated]
+    before = step.source - 1
     maps = F.relu(F.conv2d(torch.from_numpy(case.maps), torch.from_numpy(case.weights[before]), torch.from_numpy(case.biases[before])))
     for mask, scores, count in (
         (kept[0], maps.mean((2, 3)).numpy(), step.kept_channels),

@@ -39,6 +39,15 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo's network as it is."""
+    folder = tmp_path_factory.mktemp("given") / "run"
+    loaded = load_model("digits-cnn")
+    write_run(folder, loaded.model, record=loaded.record, result={})
+    return folder
+
+
 def task(start: Path, folder: Path, **changes: object) -> TrialTask:
     known: dict[str, object] = {
         "number": 3,
@@ -51,6 +60,7 @@ def task(start: Path, folder: Path, **changes: object) -> TrialTask:
         "threads": 1,
         "data": DataRequest(data="digits"),
         "start": start,
+        "teacher": None,
         "folder": folder,
     }
     return TrialTask(**(known | changes))  # type: ignore[arg-type]
@@ -71,11 +81,11 @@ class _Interrupted(SilentProgress):
             raise KeyboardInterrupt
 
 
-def test_equal_tasks_end_with_equal_weights_also_after_an_interruption(start: Path, data: Dataset, tmp_path: Path) -> None:
-    whole = train_trial(task(start, tmp_path / "whole"), data)
+def test_equal_tasks_end_with_equal_weights_also_after_an_interruption(start: Path, given: Path, data: Dataset, tmp_path: Path) -> None:
+    whole = train_trial(task(start, tmp_path / "whole", teacher=given), data)
     with pytest.raises(KeyboardInterrupt):
-        train_trial(task(start, tmp_path / "stopped"), data, progress=_Interrupted(4))
-    stopped = train_trial(task(start, tmp_path / "stopped"), data)
+        train_trial(task(start, tmp_path / "stopped", teacher=given), data, progress=_Interrupted(4))
+    stopped = train_trial(task(start, tmp_path / "stopped", teacher=given), data)
     assert whole.state == "done" and whole.accuracy_validation == stopped.accuracy_validation
     files = [sha256_of(tmp_path / name / "model.safetensors") for name in ("whole", "stopped")]
     assert files[0] == files[1] != sha256_of(start / "model.safetensors")
@@ -88,6 +98,18 @@ def test_the_run_folder_has_widths_and_gates(start: Path, data: Dataset, tmp_pat
     assert [type(plan).__name__ for plan in loaded.plans] == ["WidthPlan", "GatePlan"]
     assert loaded.gates is not None and loaded.gates.channel_ratios == (0.5, 0.25)
     assert loaded.without_gates().model.block1.conv1.out_channels == 16
+
+
+def test_a_teacher_is_learnt_from(start: Path, given: Path, data: Dataset, tmp_path: Path) -> None:
+    for name, teacher in (("alone", None), ("taught", given)):
+        train_trial(task(start, tmp_path / name, teacher=teacher, epochs=0.3), data)
+    assert sha256_of(tmp_path / "alone" / "model.safetensors") != sha256_of(tmp_path / "taught" / "model.safetensors")
+
+
+def test_training_has_the_gated_network_with_its_own_statistics_as_a_rival(start: Path, data: Dataset, tmp_path: Path) -> None:
+    untrained = train_trial(task(start, tmp_path / "untrained", epochs=0.0), data)
+    worse = train_trial(task(start, tmp_path / "worse", epochs=0.3, lr=30.0), data)
+    assert worse.kept == "initial" and worse.accuracy_validation == untrained.accuracy_validation
 
 
 def test_a_finished_task_is_read_and_not_trained(start: Path, data: Dataset, tmp_path: Path) -> None:

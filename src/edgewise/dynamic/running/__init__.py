@@ -8,6 +8,6 @@ from edgewise.dynamic.running.costs import KernelCost, kernel_costs
 from edgewise.dynamic.running.onnx_file import export_onnx
 from edgewise.dynamic.running.openvino_file import export_openvino
 from edgewise.dynamic.running.openvino_session import OpenVinoDynamicSession
-from edgewise.dynamic.running.torch_module import as_torch
+from edgewise.dynamic.running.torch_module import as_torch, masked_gates
 
-__all__ = ["KernelCost", "OpenVinoDynamicSession", "as_torch", "export_onnx", "export_openvino", "kernel_costs"]
+__all__ = ["KernelCost", "OpenVinoDynamicSession", "as_torch", "export_onnx", "export_openvino", "kernel_costs", "masked_gates"]

@@ -56,7 +56,7 @@ def as_torch(model: nn.Module, net: NetSpec, plan: GatePlan) -> nn.Module:
     """The network with its gated parts as ``torch.ops.edgewise.sparse_chain``, in eval mode.
 
     Works under ``torch.compile`` and ``torch.export``. A plan that prunes nothing gives a copy of the network. What
-    no chain can compute is masked, which saves no time: gates on maps with several readers (``block_outputs``) among others.
+    no chain can compute is masked, which saves no time.
 
     Args:
         model: The network; it is left as it was.
@@ -74,10 +74,7 @@ def as_torch(model: nn.Module, net: NetSpec, plan: GatePlan) -> nn.Module:
     module = traced(subject)
     _find_shapes(module, net)
     done: set[str] = set()
-    # The kernels prune a map in place: one that somebody else reads whole is masked by plain operations.
-    steps = [step for step in find_steps(module) if step.conv not in gates or len(step.source.users) == 1]
-    segments = [each for each in find_segments(steps) if any(name in gates for name in each.convolutions)]
-    for number, segment in enumerate(segments):
+    for number, segment in enumerate(_gated_segments(module, gates)):
         _replace(module, segment, gates, name=f"sparse_chain{number}")
         done.update(segment.convolutions)
     mask_rest(module, {name: gate for name, gate in gates.items() if name not in done})
@@ -85,6 +82,21 @@ def as_torch(model: nn.Module, net: NetSpec, plan: GatePlan) -> nn.Module:
     module.delete_all_unused_submodules()
     module.recompile()
     return module.eval()
+
+
+def masked_gates(model: nn.Module, plan: GatePlan) -> tuple[str, ...]:
+    """Convolutions whose gates no chain computes, in the plan's order: :func:`as_torch` masks them, which saves no time.
+
+    Raises:
+        PlanError: The plan is of another network.
+        SpecError: The network's code cannot be read.
+    """
+    gates = active_gates(model, plan)
+    if not gates:
+        return ()
+    segments = _gated_segments(traced(copy.deepcopy(model).eval()), gates)
+    done = {name for segment in segments for name in segment.convolutions}
+    return tuple(name for name in gates if name not in done)
 
 
 def active_gates(model: nn.Module, plan: GatePlan) -> dict[str, Gate]:
@@ -129,6 +141,10 @@ def mask_rest(module: fx.GraphModule, gates: Mapping[str, Gate]) -> None:
         with module.graph.inserting_before(node):
             node.update_arg(0, module.graph.call_module(name, (node.args[0],)))
     module.recompile()
+
+
+def _gated_segments(module: fx.GraphModule, gates: Mapping[str, Gate]) -> list[Segment]:
+    return [segment for segment in find_segments(find_steps(module)) if any(name in gates for name in segment.convolutions)]
 
 
 def _find_shapes(module: fx.GraphModule, net: NetSpec) -> None:

@@ -55,6 +55,7 @@ struct Step {
   int kind, source, residual, out_channels, kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w;
   int relu, pool, kept_channels, kept_positions, path, before;
   bool channel_gate = false, position_gate = false, tuned = false;
+  bool shared = false;  // others read the map that its gate prunes
   int out_h = 0, out_w = 0;  // before pooling
   std::vector<Block> blocks;
   Floats weights, bias;
@@ -69,6 +70,7 @@ struct Step {
   int margin = 0, grid_w = 0, strip_rows = 1;      // of the grid of sums
   int chunk = kChunk;                              // pixels of a task
   bool gated() const { return channel_gate || position_gate; }
+  bool prunes() const { return position_gate ? path != EW_SCATTER : channel_gate && path == EW_DENSE; }  // zeros in memory, not lists alone
   int taps() const { return kernel_h * kernel_w; }
   int n_pixels() const { return static_cast<int>(x_at.size()); }
   int n_chunks() const { return (n_pixels() + chunk - 1) / chunk; }
@@ -90,6 +92,7 @@ struct ew_chain {
   int layout = 0;
   int n_slots = 0;
   std::vector<int64_t> slot_sizes;
+  int64_t pruned_size = 0;  // of the largest map that is pruned for one reader and whole for others
   std::vector<ew::Map> maps;
   std::vector<ew::Step> steps;
   std::mutex mutex;

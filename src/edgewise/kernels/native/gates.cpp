@@ -105,6 +105,10 @@ void choose(void *context, int image, int) {
   if (s.position_gate) add_up(position_sums, writer ? static_cast<int>(writer->blocks.size()) : 1, in.pixels(), in.pixels(), kept.scores);
   keep(variant, kept, in.pixels(), s.kept_positions, kept.positions);
   tell(run, s, in, kept, image);
+  if (s.shared && s.prunes()) {
+    std::memcpy(run.source(s, image), map, in.size * sizeof(float));
+    map = run.source(s, image);
+  }
   if (s.path == EW_SCATTER) {
     list_positions(s, in, kept);
     list_rows(s, kept);

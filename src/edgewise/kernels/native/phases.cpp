@@ -182,7 +182,7 @@ void windows(void *context, int task, int slot) {
   const Kept &kept = run.space.kept[image];
   const int first = part * s.chunk;
   Direct d{};
-  d.x = run.map(s.source, image);
+  d.x = run.source(s, image);
   d.x_at = s.x_at.data() + first;
   d.list = listed ? kept.list.data() : s.dense.data();
   d.n_list = static_cast<int>(listed ? kept.list.size() : s.dense.size()) - kAhead;

@@ -123,10 +123,12 @@ void read_program(const int32_t *program, int n_ints, ew_chain &chain) {
     chain.maps.push_back(std::move(out));
     chain.steps.push_back(std::move(s));
   }
-  for (int i = 0; i < n_steps; i++)
-    require(!chain.steps[i].gated() || chain.maps[chain.steps[i].source].readers == 1, i, "a pruned map must have no other reader");
   for (Map &map : chain.maps) lay_out(map);
   assign_slots(chain);
+  for (Step &s : chain.steps) {
+    s.shared = s.gated() && chain.maps[s.source].readers > 1;
+    if (s.shared) chain.pruned_size = std::max(chain.pruned_size, chain.maps[s.source].size);
+  }
 }
 
 }  // namespace ew

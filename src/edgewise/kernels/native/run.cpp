@@ -41,6 +41,7 @@ std::unique_ptr<Workspace> make_workspace(const ew_chain &chain, int batch, int 
   auto space = std::make_unique<Workspace>();
   space->batch = batch, space->slots = threads;
   for (int64_t size : chain.slot_sizes) space->buffers.push_back(make_floats(size * batch));
+  if (chain.pruned_size) space->pruned = make_floats(chain.pruned_size * batch);
   const int widest = chain.variant->most_vectors * chain.variant->lanes;
   int64_t strip = static_cast<int64_t>(kChunk) * widest, pixels = 1;
   for (const Map &map : chain.maps) {

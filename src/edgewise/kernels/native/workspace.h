@@ -28,6 +28,7 @@ struct Scratch {
 struct Workspace {
   int batch = 0, slots = 0;
   std::vector<Floats> buffers;  // by slot of the chain, for all images
+  Floats pruned;                // copy of a map that others read whole, for all images
   Floats channel_sums, position_sums;
   std::vector<int64_t> channel_at, position_at;     // where each map's sums begin
   int64_t channel_stride = 0, position_stride = 0;  // floats of an image
@@ -50,6 +51,10 @@ struct Run {
   float *map(int number, int image) const {
     const Map &m = chain.maps[number];
     return space.buffers[m.slot].get() + image * chain.slot_sizes[m.slot];
+  }
+  // What a step reads: its map, or the pruned copy.
+  float *source(const Step &s, int image) const {
+    return s.shared && s.prunes() ? space.pruned.get() + image * chain.pruned_size : map(s.source, image);
   }
   float *channel_sums(int number, int image) const {
     return space.channel_sums.get() + image * space.channel_stride + space.channel_at[number];

@@ -35,11 +35,13 @@ class Work:
         macs: Its multiply-accumulates for one image, gates left out.
         epochs: Passes over the training data.
         dynamic: It is trained with gates.
+        teacher_macs: Those of the network that it learns from; 0 for none.
     """
 
     macs: int
     epochs: float
     dynamic: bool
+    teacher_macs: int = 0
 
 
 @dataclass(kw_only=True)
@@ -105,8 +107,8 @@ class Pace:
         self.measure_s = self._measured[0] / self._measured[1]
 
     def _units(self, work: Work) -> float:
-        scored = -(-work.epochs // 1) + 1
-        return work.macs * (work.epochs * self.n_train + scored * self.n_validation * FORWARD_SHARE)
+        seen, scored = work.epochs * self.n_train, (-(-work.epochs // 1) + 1) * self.n_validation
+        return work.macs * (seen + scored * FORWARD_SHARE) + work.teacher_macs * seen * FORWARD_SHARE
 
 
 def pace_of(model: nn.Module, macs: int, gates: GatePlan, data: Dataset, *, measure_s: float) -> Pace:

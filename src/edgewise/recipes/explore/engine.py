@@ -87,18 +87,15 @@ class Engine:
                 rung=rung,
                 epochs=self._rungs(trial.point)[rung],
                 ramp=RAMP if rung == 0 else 0.0,
-                recalibrate=rung == 0 and self._recalibrates(trial.point),
+                recalibrate=rung == 0 and (bool(trial.point.widths) or trial.point.dynamic),
                 lr=request.lr,
                 threads=opened.threads,
                 data=request.data,
                 start=start if rung == 0 else scratch / f"rung-{rung - 1}",
+                teacher=self._study.folder.given if request.distill else None,
                 folder=scratch / f"rung-{rung}",
             )
         )
-
-    def _recalibrates(self, point: Point) -> bool:
-        """Channels that are gone, or masks that nothing is trained under, change what batch norms see."""
-        return bool(point.widths) or (point.dynamic and point.epochs == 0)
 
     def _heard(self, trial: Trial, outcome: TrialOutcome) -> None:
         study = self._study
@@ -258,8 +255,9 @@ class Engine:
         return rungs_of(point.epochs, halved=self._study.opened.halved)
 
     def _work(self, point: Point) -> list[Work]:
-        macs = self._study.networks.net(point).macs
-        return [Work(macs=macs, epochs=epochs, dynamic=point.dynamic) for epochs in self._rungs(point)]
+        opened, macs = self._study.opened, self._study.networks.net(point).macs
+        teacher_macs = opened.net.macs if opened.request.distill else 0
+        return [Work(macs=macs, epochs=epochs, dynamic=point.dynamic, teacher_macs=teacher_macs) for epochs in self._rungs(point)]
 
     def _line(self, trial: Trial, row: dict[str, Any]) -> str:
         value, left_s = trial.value(), self._study.clock.left_s

@@ -28,6 +28,7 @@ class TrialTask:
         threads: Threads that train; part of what decides the last bits of the weights.
         data: What to train and judge with; its ``epochs`` are not read.
         start: Run folder with the network to start from.
+        teacher: Run folder of the network whose outputs are learnt from too; none to learn from the classes alone.
         folder: Where the run folder of the result goes. An unfinished one there is gone on with.
     """
 
@@ -41,20 +42,22 @@ class TrialTask:
     threads: int
     data: DataRequest
     start: Path
+    teacher: Path | None
     folder: Path
 
     def to_json(self) -> dict[str, Any]:
         """The task as JSON values."""
         value = {name: getattr(self, name) for name in self.__dataclass_fields__}
         data = {**asdict(self.data), "mean": list(self.data.mean), "std": list(self.data.std)}
-        return {**value, "point": self.point.to_json(), "data": data, "start": str(self.start), "folder": str(self.folder)}
+        places = {"start": str(self.start), "teacher": self.teacher and str(self.teacher), "folder": str(self.folder)}
+        return {**value, "point": self.point.to_json(), "data": data, **places}
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> "TrialTask":
         """The task that :meth:`to_json` wrote."""
         wanted = dict(value["data"])
         data = DataRequest(**{**wanted, "mean": tuple(wanted["mean"]), "std": tuple(wanted["std"])})
-        places = {name: Path(value[name]) for name in ("start", "folder")}
+        places = {name: value[name] and Path(value[name]) for name in ("start", "teacher", "folder")}
         return TrialTask(**{**value, "point": Point.from_json(value["point"]), "data": data, **places})
 
 

@@ -116,6 +116,7 @@ class Opened:
             "search epochs": None if self.space is None else request.search_epochs,
             "points": None if self.given_points is None else _digest([point.key for point in self.given_points]),
             "sampler": request.sampler,
+            "distill": request.distill,
             "lr": request.lr,
             "trial threads": self.threads,
             "seed": request.seed,

@@ -153,7 +153,8 @@ class RayExecutor:
     def _send(self, begun: _Begun) -> None:
         task = begun.task
         data = replace(task.data, data=ray_worker.with_absolute_path(task.data.data))
-        reference = self._train.remote(replace(task, data=data).to_json(), pack(task.start), self._versions)
+        teacher = None if task.teacher is None else self._given_files(task.teacher)
+        reference = self._train.remote(replace(task, data=data).to_json(), pack(task.start), teacher, self._versions)
         self._begun[reference] = begun
 
     def _take(self, reference: Any) -> None:  # noqa: ANN401 - a reference of Ray's

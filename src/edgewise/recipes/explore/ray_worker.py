@@ -33,18 +33,21 @@ def versions() -> dict[str, str]:
     return {name: metadata.version(name) for name in _VERSIONS}
 
 
-def train_here(task: Mapping[str, Any], files: Mapping[str, bytes], expected: Mapping[str, str]) -> Reply:
+def train_here(
+    task: Mapping[str, Any], files: Mapping[str, bytes], teacher: Mapping[str, bytes] | None, expected: Mapping[str, str]
+) -> Reply:
     """Trains a network on this machine.
 
     Args:
         task: The task as JSON values; its folders are those of the machine that explores, and not used.
         files: The run folder to start from.
+        teacher: That of the network that it learns from; none where there is none.
         expected: The versions there.
 
     Returns:
         ``outcome``, and the run folder's ``files`` where it is done.
     """
-    return _answered(lambda: _train(task, files, expected))
+    return _answered(lambda: _train(task, files, teacher, expected))
 
 
 class MeasuringHost:
@@ -97,15 +100,17 @@ def device_values(device: DeviceRequest) -> dict[str, Any]:
     return {name: value for name, value in asdict(device).items() if name != "db"}
 
 
-def _train(task: Mapping[str, Any], files: Mapping[str, bytes], expected: Mapping[str, str]) -> Reply:
+def _train(task: Mapping[str, Any], files: Mapping[str, bytes], teacher: Mapping[str, bytes] | None, expected: Mapping[str, str]) -> Reply:
     from edgewise.recipes.explore.trial import train_trial
 
     _check_versions(expected)
     there = TrialTask.from_json(task)
     with tempfile.TemporaryDirectory(prefix="edgewise-trial-") as place:
-        start = Path(place) / "start"
+        start, known, folder = (Path(place) / name for name in ("start", "teacher", "trial"))
         unpack(files, start)
-        here = replace(there, start=start, folder=Path(place) / "trial")
+        if teacher is not None:
+            unpack(teacher, known)
+        here = replace(there, start=start, teacher=None if teacher is None else known, folder=folder)
         outcome = train_trial(here, _data(here))
         return {"outcome": outcome.to_json(), "files": pack(here.folder) if outcome.state == "done" else None}
 

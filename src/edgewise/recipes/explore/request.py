@@ -62,6 +62,7 @@ class ExploreRequest:
         strengths: Shares of the multiply-accumulates that dynamic sparsity leaves, each in (0, 1).
         sampler: ``nsga2``, ``tpe`` or ``random``: what proposes networks after the solver's.
         lr: Largest learning rate.
+        distill: Networks learn from the given one's outputs too.
         trial_threads: Threads that train a network; none for all cores.
         ray: ``auto`` or the address of a Ray cluster to run on; none for this process alone.
         seed: Seed of everything drawn.
@@ -81,6 +82,7 @@ class ExploreRequest:
     strengths: tuple[float, ...] = STRENGTHS
     sampler: str = "nsga2"
     lr: float = 0.05
+    distill: bool = True
     trial_threads: int | None = None
     ray: str | None = None
     seed: int = 0

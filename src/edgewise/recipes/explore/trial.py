@@ -6,16 +6,13 @@ from dataclasses import replace
 from edgewise._core.errors import EdgewiseError, StorageError
 from edgewise._core.progress import Progress, SilentProgress
 from edgewise._core.rng import make_rng
-from edgewise.dynamic import GatedNetwork
 from edgewise.dynamic.training import RatioAscent
 from edgewise.measure.lock import untimed
-from edgewise.models.weights import load_weights, save_weights
 from edgewise.recipes.explore.executor import TrialOutcome, TrialTask
 from edgewise.recipes.explore.threads import torch_threads
 from edgewise.recipes.records import LoadedModel
 from edgewise.recipes.runs import is_finished, load_run, write_run
-from edgewise.recipes.training import CHECKPOINT_FILE, START_FILE, open_named
-from edgewise.train.calibrate import recalibrate_batch_norm
+from edgewise.recipes.training import CHECKPOINT_FILE, FULL_DISTILL_WEIGHT, START_FILE, bring_to_start, open_named
 from edgewise.train.data import Dataset
 from edgewise.train.evaluate import accuracy
 from edgewise.train.loop import Checkpoint, FineTune, FineTuneResult, Goal, fine_tune
@@ -65,12 +62,9 @@ def train_trial(task: TrialTask, data: Dataset, *, progress: Progress | None = N
 
 def _train(task: TrialTask, data: Dataset, progress: Progress) -> TrialOutcome:
     loaded = load_run(task.start).loaded
-    start_file, checkpoint = (
-        task.folder / START_FILE,
-        Checkpoint(path=task.folder / CHECKPOINT_FILE, resume=True, every_s=CHECKPOINT_EVERY_S),
-    )
+    checkpoint = Checkpoint(path=task.folder / CHECKPOINT_FILE, resume=True, every_s=CHECKPOINT_EVERY_S)
     if task.recalibrate:
-        _recalibrate(task, loaded, data)
+        bring_to_start(loaded.model, data, task.folder, resume=True, progress=progress)
     if task.epochs == 0:
         tuned, score, seconds, kept = loaded.model.eval(), accuracy(loaded.model, data.validation, gate=untimed), 0.0, "tuned"
     else:
@@ -87,34 +81,16 @@ def _train(task: TrialTask, data: Dataset, progress: Progress) -> TrialOutcome:
         kept=kept,
     )
     write_run(task.folder, tuned, record=replace(loaded.record, trained=True), result=outcome.to_json())
-    for path in (start_file, checkpoint.path):
+    for path in (task.folder / START_FILE, checkpoint.path):
         path.unlink(missing_ok=True)
     return outcome
 
 
-def _recalibrate(task: TrialTask, loaded: LoadedModel, data: Dataset) -> None:
-    """Batch norms as they are after surgery; read where an unfinished run left them, for rounding may differ by now.
-
-    A network that is to be trained with gates learns its statistics on the way; until then they are those without gates.
-    """
-    kept = task.folder / START_FILE
-    if kept.exists():
-        load_weights(loaded.model, kept)
-        return
-    model = loaded.model
-    gates = model.plan if isinstance(model, GatedNetwork) else None
-    if gates is not None and isinstance(model, GatedNetwork) and task.epochs:
-        model.set_ratios(gates.scaled(0.0))
-    recalibrate_batch_norm(model, data.train, gate=untimed)
-    if gates is not None and isinstance(model, GatedNetwork):
-        model.set_ratios(gates)
-    save_weights(model, kept)
-
-
 def _tune(task: TrialTask, loaded: LoadedModel, data: Dataset, checkpoint: Checkpoint, *, progress: Progress) -> FineTuneResult:
-    config = FineTune(epochs=task.epochs, lr=task.lr, seed=task.point.seed)
-    gates = loaded.gates
-    goal = Goal(regime=None if gates is None else RatioAscent(plan=gates, ramp=task.ramp), gate=untimed)
+    distill_weight = 0.0 if task.teacher is None else FULL_DISTILL_WEIGHT
+    config = FineTune(epochs=task.epochs, lr=task.lr, seed=task.point.seed, distill_weight=distill_weight)
+    gates, teacher = loaded.gates, None if task.teacher is None else load_run(task.teacher).loaded.model
+    goal = Goal(regime=None if gates is None else RatioAscent(plan=gates, ramp=task.ramp), teacher=teacher, gate=untimed)
     return fine_tune(loaded.model, data, config=config, goal=goal, checkpoint=checkpoint, progress=progress)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from edgewise._core.progress import Progress
 from edgewise._core.showing import counted
-from edgewise.dynamic import place_gates, record_masks
+from edgewise.dynamic import record_masks
 from edgewise.dynamic.accounting import MacCount, count_macs, macs_by_block
 from edgewise.dynamic.redundancy import redundancy_of
 from edgewise.ir import NetSpec
@@ -100,16 +100,17 @@ def result_value(
 
 
 def _masked(found: Found) -> list[str]:
-    """A warning where gates save no time: the kernels take maps with one reader only."""
+    """A warning where gates save no time, since the kernels do not take what they prune."""
     if found.timing is None:
         return []
-    alone = {gate.consumer for gate in place_gates(found.net).gates}
-    shared = [gate.consumer for gate in found.plan.gates if gate.consumer not in alone]
-    if not shared:
+    from edgewise.dynamic.running import masked_gates  # loads what runs networks
+
+    masked = masked_gates(found.loaded.model, found.plan)
+    if not masked:
         return []
     return [
-        f"{counted(len(shared), 'gate')} (the first before {shared[0]}) prune maps that others read whole, which the kernels do not take: "
-        "they are masked and save no time here; leave --block-outputs out for speed"
+        f"{counted(len(masked), 'gate')} (the first before {masked[0]}) are masked and save no time: the kernels take plain fp32 "
+        "convolutions with a batch norm, ReLU, sum or 2x2 max pooling behind them"
     ]
 
 

@@ -15,7 +15,7 @@ from edgewise.ir.gates import Budget, GatePlan
 from edgewise.measure.lock import untimed
 from edgewise.recipes.records import LoadedModel
 from edgewise.recipes.sparsify.request import SparsifyRequest
-from edgewise.recipes.training import CHECKPOINT_FILE, history_of, warnings_of
+from edgewise.recipes.training import CHECKPOINT_FILE, FULL_DISTILL_WEIGHT, START_FILE, bring_to_start, history_of, warnings_of
 from edgewise.train.batches import Batches, JudgedData
 from edgewise.train.calibrate import recalibrate_batch_norm
 from edgewise.train.evaluate import accuracy, accuracy_on
@@ -24,8 +24,6 @@ from edgewise.train.loop import Checkpoint, FineTune, FineTuneResult, Goal, fine
 BUDGET_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Shares of the ratios that a one-for-all network keeps statistics for."""
 _SCORING_BATCHES = 8
-_DISTILL_WEIGHT = 0.9
-"""Nearly all of the loss: the dense network's outputs say what the pruned one is to give (``docs/dynamic.md``)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,20 +74,16 @@ def train_gated(request: SparsifyRequest, dense: LoadedModel, plan: GatePlan, da
         return Judged(model=GatedNetwork(dense.model, plan).eval())
     assert request.data is not None
     tuned: FineTuneResult | None = None
-    untrained: float | None = None
     by_budget: tuple[float, ...] = ()
-    if request.data.epochs == 0 and not request.one_for_all:
-        network = _recalibrated(dense.model, plan, data, progress=progress)
-    else:
-        tuned = _tuned(request, dense.model, plan, data, progress=progress)
+    network = GatedNetwork(dense.model, plan).eval()
+    if not request.one_for_all:
+        bring_to_start(network, data, request.out, resume=request.resume, progress=progress)
+    if request.data.epochs or request.one_for_all:
+        tuned = _tuned(request, dense.model, network, data, progress=progress)
         assert isinstance(tuned.model, GatedNetwork)
         network = tuned.model
     if request.one_for_all:
         network, by_budget = _with_tables(network, data, progress=progress)
-    elif tuned is not None:
-        tuned, untrained = _better_of_both(tuned, _recalibrated(dense.model, plan, data, progress=progress), data)
-        assert isinstance(tuned.model, GatedNetwork)
-        network = tuned.model
     judge = dense.trained
     return Judged(
         model=network,
@@ -98,11 +92,11 @@ def train_gated(request: SparsifyRequest, dense: LoadedModel, plan: GatePlan, da
         baseline_validation=accuracy_on(dense.model, data.validation, gate=untimed) if judge else None,
         accuracy=by_budget[-1] if by_budget else accuracy_on(network, data.test, gate=untimed),
         accuracy_validation=accuracy_on(network, data.validation, gate=untimed),
-        untrained_validation=untrained,
+        untrained_validation=None if tuned is None or request.one_for_all else tuned.score_before,
         by_budget=by_budget,
         history=() if tuned is None else history_of(tuned),
         seconds=0.0 if tuned is None else tuned.seconds,
-        scratch=() if request.out is None else (request.out / CHECKPOINT_FILE,),
+        scratch=() if request.out is None else (request.out / START_FILE, request.out / CHECKPOINT_FILE),
         warnings=() if tuned is None else warnings_of(tuned),
     )
 
@@ -118,37 +112,20 @@ def held_out(data: JudgedData) -> Batches:
     return data.validation
 
 
-def _recalibrated(model: nn.Module, plan: GatePlan, data: JudgedData, *, progress: Progress) -> GatedNetwork:
-    progress.note("recalibrating batch norms with the gates at work")
-    network = GatedNetwork(model, plan)
-    recalibrate_batch_norm(network, data.train, gate=untimed)
-    return network.eval()
-
-
-def _better_of_both(tuned: FineTuneResult, untrained: GatedNetwork, data: JudgedData) -> tuple[FineTuneResult, float | None]:
-    """The training, with the untrained network in its place where that is better, and the untrained one's accuracy.
-
-    Training compares with the dense statistics, which say little about masked maps: only measured anew are they a rival.
-    """
-    found = accuracy_on(untrained, data.validation, gate=untimed)
-    if found is None or tuned.accuracy_validation is None or found <= tuned.accuracy_validation:
-        return tuned, found
-    return replace(tuned, model=untrained, kept="initial", accuracy_validation=found), found
-
-
-def _tuned(request: SparsifyRequest, model: nn.Module, plan: GatePlan, data: JudgedData, *, progress: Progress) -> FineTuneResult:
+def _tuned(request: SparsifyRequest, dense: nn.Module, network: GatedNetwork, data: JudgedData, *, progress: Progress) -> FineTuneResult:
     assert request.data is not None
+    plan = network.full_plan
     config = FineTune(
-        epochs=request.data.epochs, lr=request.lr, seed=request.seed, distill_weight=_DISTILL_WEIGHT if request.distill else 0.0
+        epochs=request.data.epochs, lr=request.lr, seed=request.seed, distill_weight=FULL_DISTILL_WEIGHT if request.distill else 0.0
     )
     if request.one_for_all:
         sandwich = SandwichSampling(plan=plan)
-        goal = Goal(regime=sandwich, evaluate=lambda network: _score_of_ends(network, plan, data), gate=untimed)
+        goal = Goal(regime=sandwich, evaluate=lambda trained: _score_of_ends(trained, plan, data), gate=untimed)
     else:
         ascent = RatioAscent(plan=plan, ramp=request.ramp)
-        goal = Goal(regime=ascent, teacher=model if request.distill else None, gate=untimed)
+        goal = Goal(regime=ascent, teacher=dense if request.distill else None, gate=untimed)
     checkpoint = None if request.out is None else Checkpoint(path=request.out / CHECKPOINT_FILE, resume=request.resume)
-    return fine_tune(GatedNetwork(model, plan), data, config=config, goal=goal, checkpoint=checkpoint, progress=progress)
+    return fine_tune(network, data, config=config, goal=goal, checkpoint=checkpoint, progress=progress)
 
 
 def _score_of_ends(model: nn.Module, plan: GatePlan, data: JudgedData) -> float:
