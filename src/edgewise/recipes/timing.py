@@ -70,7 +70,12 @@ def network_piece(model: nn.Module, *input_shapes: tuple[int, ...], name: str) -
 
 
 def time_together(
-    jobs: Sequence[TimingJob], *, database: LatencyDatabase, progress: Progress | None = None, speed: MachineSpeed | None = None
+    jobs: Sequence[TimingJob],
+    *,
+    database: LatencyDatabase,
+    progress: Progress | None = None,
+    speed: MachineSpeed | None = None,
+    schedule: Schedule = NETWORK_SCHEDULE,
 ) -> list[Sample]:
     """Times all jobs interleaved in one run, and stores the samples.
 
@@ -79,6 +84,7 @@ def time_together(
         database: Where the samples go.
         progress: Is told how far it is.
         speed: Reads how fast the machine is meanwhile.
+        schedule: How often, and for how long.
 
     Returns:
         One sample a job, in their order.
@@ -95,7 +101,7 @@ def time_together(
             open_sessions.callback(session.close)
             sessions.append(session)
             watcher.advance()
-        timed = measure_interleaved(sessions, NETWORK_SCHEDULE, beside=speed.sessions() if speed else (), progress=watcher)
+        timed = measure_interleaved(sessions, schedule, beside=speed.sessions() if speed else (), progress=watcher)
     samples, readings = timed[: len(jobs)], timed[len(jobs) :]
     if speed:
         speed.read(readings)

@@ -156,7 +156,9 @@ class DataCourse:
         )
 
 
-def bring_to_start(network: nn.Module, data: TrainingData, folder: Path | None, *, resume: bool, progress: Progress) -> None:
+def bring_to_start(
+    network: nn.Module, data: TrainingData, folder: Path | None, *, resume: bool, n_batches: int = 50, progress: Progress
+) -> None:
     """Measures batch norms anew, in place: the weights that fine-tuning starts from and is compared with.
 
     Args:
@@ -165,6 +167,7 @@ def bring_to_start(network: nn.Module, data: TrainingData, folder: Path | None, 
         folder: Where the weights are kept until the run is done; none to keep none.
         resume: Read them there if an unfinished run left them: rounding may differ by now, and a checkpoint goes on
             from the very same start alone.
+        n_batches: Batches that batch norms are measured with.
         progress: Is told.
     """
     kept = None if folder is None else folder / START_FILE
@@ -172,7 +175,7 @@ def bring_to_start(network: nn.Module, data: TrainingData, folder: Path | None, 
         load_weights(network, kept)
         return
     progress.note("recalibrating batch norms")
-    recalibrate_batch_norm(network, data.train, gate=untimed)
+    recalibrate_batch_norm(network, data.train, n_batches=n_batches, gate=untimed)
     if kept is not None:
         save_weights(network, kept)
 

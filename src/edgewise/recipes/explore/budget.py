@@ -16,8 +16,8 @@ from edgewise.train.loop import FineTune, fine_tune
 
 FORWARD_SHARE = 1 / 3
 """Time of scoring an image over that of training with it: backward does twice the multiplications."""
-MEASURE_S = 12.0
-"""Seconds of a measurement until one was made: two networks of at most 5 s each, and loading them."""
+MEASURE_S = 8.0
+"""Seconds of a measurement until one was made: two networks of at most 2 s each, and loading them."""
 PRICE_S = 0.5
 """The same where the device is simulated."""
 OVERHEAD_S = 1.0

@@ -7,6 +7,7 @@ from pathlib import Path
 from edgewise._core.progress import Progress
 from edgewise.measure.database import LatencyDatabase
 from edgewise.measure.runtimes import Runtime, open_runtime
+from edgewise.measure.sampling import Schedule
 from edgewise.measure.settings import RuntimeSettings
 from edgewise.recipes.dynamic_sessions import OPENVINO
 from edgewise.recipes.explore.executor import Measurement
@@ -15,6 +16,8 @@ from edgewise.recipes.requests import DeviceRequest
 from edgewise.recipes.runs import load_run
 from edgewise.recipes.timing import TimingJob, runtime_settings, time_together
 
+_SCHEDULE = Schedule(warmup=5, repeats=20, min_seconds=0.25, max_seconds=2.0)
+"""Shorter than a single comparison's: a study times many networks, and those of the front again side by side."""
 DYNAMIC_DEVICES = ("onnxruntime-cpu", "openvino-cpu", "torch-cpu", "torch-compile-cpu")
 """Devices that are this machine's processor: there, dynamic networks run in OpenVINO with our kernels."""
 
@@ -39,7 +42,7 @@ def measure_runs(
     static = open_runtime(runtime_settings(device))
     jobs = [TimingJob(loaded=load_run(given).loaded, runtime=static)]
     jobs += [_job(load_run(folder).loaded, static, device) for folder in folders]
-    first, *samples = time_together(jobs, database=database, progress=progress)
+    first, *samples = time_together(jobs, database=database, progress=progress, schedule=_SCHEDULE)
     return [
         Measurement(
             latency_s=sample.latency_s,
