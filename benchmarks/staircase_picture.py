@@ -40,8 +40,8 @@ def main() -> None:
     with LatencyDatabase(None) as database:
         book = open_price_book(settings, open_runtime(settings).identity(), database)
         calls = {width: conv.with_widths(64, width) for width in WIDTHS}
-        samples = book.samples(calls.values(), footprint_bytes=1 << 22)
-    raw = [samples[calls[width]].min_s for width in WIDTHS]
+        prices_s = book.prices(calls.values(), footprint_bytes=1 << 22)
+    raw = [prices_s[calls[width]] for width in WIDTHS]
     stairs = Staircase(
         name="3×3 convolution, 64 channels in, 28×28",
         in_width=64,
@@ -52,7 +52,7 @@ def main() -> None:
     )
     caption = "ONNX Runtime, 1 thread, fp32, measured: 140 channels cost as much as 144; 128 cost a step less"
     _PICTURE.write_text(staircase_svg(stairs, StairsMarks(original=(140,), chosen=(128,)), caption=caption), encoding="utf-8")
-    write_result("staircase-picture", {"widths": list(WIDTHS), "min_s": raw})
+    write_result("staircase-picture", {"widths": list(WIDTHS), "price_s": raw})
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The machine's speed is read off a call that never changes, and taken out of prices."""
 
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from edgewise.measure import pricing, speed
 from edgewise.measure.database import LatencyDatabase
 from edgewise.measure.host import DeviceIdentity
 from edgewise.measure.pricing import PriceBook
-from edgewise.measure.sampling import Sample
+from edgewise.measure.sampling import Sample, Schedule
 from edgewise.measure.speed import MachineSpeed, reference_call
 from measure.stand_ins import AT_ONCE, KnownProber, tiles_s
 
@@ -55,12 +56,10 @@ def book_in(weather: Weather, identity: DeviceIdentity, folder: Path) -> PriceBo
 def test_prices_do_not_depend_on_the_minute(identity: DeviceIdentity, tmp_path: Path) -> None:
     weather = Weather()
     book = book_in(weather, identity, tmp_path)
-    first = book.samples(CALLS[:4], footprint_bytes=1 << 20)
+    first = book.prices(CALLS[:4], footprint_bytes=1 << 20)
     weather.slow = 1.3
-    # Several chunks: the smoothed slowdown follows within half of its memory.
-    later = book.samples(CALLS[4:], footprint_bytes=1 << 20)
-    assert {work: sample.min_s for work, sample in first.items()} == pytest.approx({work: tiles_s(work) for work in CALLS[:4]})
-    assert later[CALLS[-1]].min_s == pytest.approx(tiles_s(CALLS[-1]))
+    later = book.prices(CALLS[4:], footprint_bytes=1 << 20)
+    assert first | later == pytest.approx({work: tiles_s(work) for work in CALLS})
 
 
 def test_what_the_reference_took_first_is_kept_for_later_processes(identity: DeviceIdentity, tmp_path: Path) -> None:
@@ -68,8 +67,8 @@ def test_what_the_reference_took_first_is_kept_for_later_processes(identity: Dev
     book_in(weather, identity, tmp_path).speed.sessions()
     weather.slow = 1.25
     book = book_in(weather, identity, tmp_path)
-    found = book.samples(CALLS[:4], footprint_bytes=1 << 20)
-    assert found[CALLS[0]].min_s == pytest.approx(tiles_s(CALLS[0]))
+    found = book.prices(CALLS[:4], footprint_bytes=1 << 20)
+    assert found[CALLS[0]] == pytest.approx(tiles_s(CALLS[0]))
     other = PriceBook(
         prober=LiveProber(weather),
         identity=replace(identity, threads=identity.threads + 1),
@@ -77,7 +76,7 @@ def test_what_the_reference_took_first_is_kept_for_later_processes(identity: Dev
         reference=REFERENCE,
     )
     # Another device is met for the first time: it is as fast as it is.
-    assert other.samples(CALLS[:1], footprint_bytes=1 << 20)[CALLS[0]].min_s == pytest.approx(1.25 * tiles_s(CALLS[0]))
+    assert other.prices(CALLS[:1], footprint_bytes=1 << 20)[CALLS[0]] == pytest.approx(1.25 * tiles_s(CALLS[0]))
 
 
 def test_read_notes_the_slowdown_by_medians() -> None:
@@ -86,17 +85,25 @@ def test_read_notes_the_slowdown_by_medians() -> None:
     assert machine.read([Sample(times_s=(2.0, 3.0, 4.0))]) == machine.now == 1.5
 
 
-def test_a_reading_that_jumps_does_not_move_the_smoothed_slowdown() -> None:
-    machine = MachineSpeed(lambda: (KnownProber(tiles_s).load(CALLS[0], footprint_bytes=1), 1.0))
-    machine.sessions()
-    steady = [machine.smoothed_slowdown([Sample(times_s=(1.0,))]) for _ in range(4)]
-    assert steady == [1.0] * 4
-    assert machine.smoothed_slowdown([Sample(times_s=(5.0,))]) == 1.0
-    assert machine.smoothed_slowdown([Sample(times_s=(1.0,))]) == 1.0
+def test_a_machine_that_is_now_fast_now_slow_gives_the_same_prices(
+    identity: DeviceIdentity, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pricing, "PROBE_SCHEDULE", Schedule(warmup=0, repeats=40, min_seconds=0.0, max_seconds=1.0))
+    book = book_in(Weather(), identity, tmp_path)
+    calls = count()
+
+    def gusty(work: Workload) -> float:
+        """Slow but for one round in ten: a round has four calls and the reference."""
+        return tiles_s(work) * (1.0 if next(calls) // 5 % 10 == 7 else 1.6)
+
+    book._prober = LiveProber(gusty)
+    book.speed._loaded = (book._prober.load(REFERENCE, footprint_bytes=1), tiles_s(REFERENCE))
+    assert book.prices(CALLS[:4], footprint_bytes=1 << 20) == pytest.approx({work: tiles_s(work) for work in CALLS[:4]})
 
 
 def test_without_a_reference_the_machine_counts_as_steady() -> None:
     machine = MachineSpeed()
     assert machine.sessions() == ()
-    assert machine.read([]) == machine.now == machine.smoothed_slowdown([]) == 1.0
+    assert machine.read([]) == machine.now == 1.0 and not machine.watched
+    assert machine.at_usual(Sample(times_s=(3.0,)), []).times_s == (3.0,)
     assert reference_call("exec:./time.sh") is None

@@ -25,7 +25,7 @@ from edgewise.measure.session import Session
 from edgewise.measure.speed import MachineSpeed
 from edgewise.trace import trace
 
-_CONSTANTS = "overheads-7"
+_CONSTANTS = "overheads-8"
 _ROUNDS = 3
 _SCHEDULE = Schedule(warmup=3, repeats=25, min_seconds=0.15, max_seconds=0.4, stable_ratio=0.01)
 
@@ -57,8 +57,8 @@ def _measure(runtime: Runtime, book: PriceBook, progress: Progress) -> Overheads
             network, inputs = build().eval(), (torch.randn(1, 3, size, size),)
         net = trace(network, inputs, name=build.__name__).net
         pieces = pieces_of(lowering_for(runtime.settings.device, net, block=native_block()), net.widths)
-        samples = book.samples([piece.workload for piece in pieces], footprint_bytes=footprint_of(net.weight_bytes))
-        sums.append(sum(samples[piece.workload].min_s for piece in pieces))
+        prices_s = book.prices([piece.workload for piece in pieces], footprint_bytes=footprint_of(net.weight_bytes))
+        sums.append(sum(prices_s[piece.workload] for piece in pieces))
         calls.append(len(pieces))
         spilled.append(sum(spilled_bytes(piece.workload, batch=1) for piece in pieces))
         sessions.append(runtime.load_module(network, inputs))
@@ -75,8 +75,8 @@ def _usual_s(sessions: Sequence[Session], speed: MachineSpeed) -> list[float]:
     rounds = []
     for _ in range(_ROUNDS):
         timed = measure_interleaved(sessions, _SCHEDULE, beside=speed.sessions())
-        slowdown = speed.read(timed[len(sessions) :])
-        rounds.append([sample.latency_s / slowdown for sample in timed[: len(sessions)]])
+        readings = timed[len(sessions) :]
+        rounds.append([speed.at_usual(sample, readings).latency_s for sample in timed[: len(sessions)]])
     return [statistics.median(found) for found in zip(*rounds, strict=True)]
 
 

@@ -216,9 +216,9 @@ class MeasuredDevice:
 
     def _time(self, need: Need, pairs: Iterable[tuple[int, int]], into: dict[tuple[int, int], float]) -> None:
         wanted = [pair for pair in pairs if pair not in into]
-        samples = self.book.samples([at(need, pair) for pair in wanted], footprint_bytes=self.footprint_bytes)
+        prices_s = self.book.prices([at(need, pair) for pair in wanted], footprint_bytes=self.footprint_bytes)
         for pair in wanted:
-            into[pair] = samples[at(need, pair)].min_s
+            into[pair] = prices_s[at(need, pair)]
 
 
 def device_for(net: NetSpec, settings: RuntimeSettings, book: PriceBook, *, overheads: Overheads = NO_OVERHEADS) -> MeasuredDevice:

@@ -19,7 +19,7 @@ from edgewise.measure.speed import MachineSpeed, load_reference, reference_call
 PROBE_SCHEDULE = Schedule(warmup=2, repeats=6, min_seconds=0.012, max_seconds=0.05, stable_ratio=0.02)
 """How long one kernel call is timed; calls are timed in chunks, interleaved."""
 _CHUNK = 6
-_PROBE_VERSION = 3
+_PROBE_VERSION = 4
 """Raised when a call is timed otherwise than before, so that old timings are not used again."""
 _SMALLEST, _LARGEST = 18, 25
 
@@ -77,6 +77,19 @@ class PriceBook:
         self._progress.advance(len(asked))
         return {work: self._known[work, footprint_bytes] for work in asked}
 
+    def prices(self, workloads: Iterable[Workload], *, footprint_bytes: int) -> dict[Workload, float]:
+        """Seconds of the calls: medians where the reference call is timed beside them, minima where nothing is.
+
+        Args:
+            workloads: The calls; repeated ones are timed once.
+            footprint_bytes: Weights that the whole network reads, see :func:`footprint_of`.
+
+        Raises:
+            DeviceError: The runtime refuses a call.
+        """
+        samples = self.samples(workloads, footprint_bytes=footprint_bytes)
+        return {work: sample.latency_s if self.speed.watched else sample.min_s for work, sample in samples.items()}
+
     def _time(self, workloads: Sequence[Workload], footprint_bytes: int) -> None:
         sessions: list[Session] = []
         try:
@@ -87,8 +100,7 @@ class PriceBook:
             for session in sessions:
                 session.close()
         samples, readings = timed[: len(sessions)], timed[len(sessions) :]
-        slowdown = self.speed.smoothed_slowdown(readings)
-        found = {work: sample.at_speed(slowdown) for work, sample in zip(workloads, samples, strict=True)}
+        found = {work: self.speed.at_usual(sample, readings) for work, sample in zip(workloads, samples, strict=True)}
         self._known.update({(work, footprint_bytes): sample for work, sample in found.items()})
         self._database.put_many(self._identity, {_key(work, footprint_bytes): sample for work, sample in found.items()})
 

@@ -67,14 +67,35 @@ class Sample:
         """Number of timings."""
         return len(self.times_s)
 
-    def at_speed(self, slowdown: float) -> "Sample":
-        """The sample as it were on a machine that is not slower by ``slowdown`` (1 or more, or a little less).
+    def ratio_to(self, other: "Sample") -> float:
+        """This sample's times over those of another of the same interleaved run: the median over the rounds.
+
+        Both times of a round are moments apart, so that a machine which is now fast, now slow disturbs this less than a
+        ratio of minima or of medians.
 
         Example:
-            >>> Sample(times_s=(2.2, 2.2)).at_speed(1.1).times_s
-            (2.0, 2.0)
+            >>> Sample(times_s=(1.0, 2.0, 1.0)).ratio_to(Sample(times_s=(2.0, 4.0, 4.0)))
+            0.5
         """
-        return self if slowdown == 1.0 else Sample(times_s=tuple(time_s / slowdown for time_s in self.times_s))
+        pairs = zip(self.times_s, other.times_s, strict=True)
+        return _quantile(sorted(time_s / other_s for time_s, other_s in pairs), 0.5)
+
+    def beside(self, reference: "Sample", *, usual_s: float) -> "Sample":
+        """The sample as it were if the reference, timed in the same rounds, always took its usual time.
+
+        Each time is divided by how much slower the reference was in its round, so that a machine which is now fast, now slow
+        within a second disturbs the median of the result little.
+
+        Args:
+            reference: A sample of the same interleaved run.
+            usual_s: What the reference usually takes.
+
+        Example:
+            >>> Sample(times_s=(1.0, 1.0, 2.0)).beside(Sample(times_s=(4.0, 4.0, 8.0)), usual_s=2.0).times_s
+            (0.5, 0.5, 0.5)
+        """
+        pairs = zip(self.times_s, reference.times_s, strict=True)
+        return Sample(times_s=tuple(time_s * usual_s / beside_s for time_s, beside_s in pairs))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,13 +3,11 @@
 A machine's speed drifts by several per cent within minutes: its clock, its other tenants. What
 is timed in one minute and compared in another carries that drift, unless something that is the
 same in both minutes is timed beside it. Here that is one small convolution. Its time over its
-time when the device was first met is the *slowdown*; prices of kernel calls are divided by the
-slowdown of their minute, and a network's prediction is multiplied by that of the minute in which
+time when the device was first met is the *slowdown*; timings of kernel calls are divided by the
+slowdown of their round, and a network's prediction is multiplied by that of the minute in which
 the network is measured.
 """
 
-import statistics
-from collections import deque
 from collections.abc import Callable, Sequence
 
 from edgewise.cost import Workload
@@ -22,8 +20,6 @@ from edgewise.measure.session import Session
 _FOOTPRINT_BYTES = 1 << 18
 _CONSTANTS = "speed-1"
 _FIRST = Schedule(warmup=20, repeats=200, min_seconds=0.5, max_seconds=1.5)
-_REMEMBERED = 9
-"""Readings that a smoothed slowdown is the median of; with chunks of probes that is about three seconds."""
 _KERNELS = {"onnxruntime-cpu": "nchwc", "openvino-cpu": "fused"}
 
 
@@ -66,7 +62,6 @@ class MachineSpeed:
         self.now = 1.0
         self._load = load
         self._loaded: tuple[Session, float] | None = None
-        self._recent: deque[float] = deque(maxlen=_REMEMBERED)
 
     def sessions(self) -> tuple[Session, ...]:
         """The reference call, to be timed with others in one interleaved run; nothing where the device has none."""
@@ -87,16 +82,19 @@ class MachineSpeed:
             self.now = readings[0].latency_s / self._loaded[1]
         return self.now
 
-    def smoothed_slowdown(self, readings: Sequence[Sample]) -> float:
-        """The slowdown by the minima of the last few short runs, this one included.
+    @property
+    def watched(self) -> bool:
+        """Whether there is a reference call."""
+        return self._load is not None
+
+    def at_usual(self, sample: Sample, readings: Sequence[Sample]) -> Sample:
+        """A sample as it were at the machine's usual speed.
 
         Args:
-            readings: Samples of :meth:`sessions`; empty for none.
+            sample: Of the same interleaved run as the readings.
+            readings: Samples of :meth:`sessions`; empty for none, which leaves the sample as it is.
         """
-        if not readings or self._loaded is None:
-            return 1.0
-        self._recent.append(readings[0].min_s / self._loaded[1])
-        return statistics.median(self._recent)
+        return sample.beside(readings[0], usual_s=self._loaded[1]) if readings and self._loaded else sample
 
 
 def load_reference(reference: Workload, *, prober: Prober, identity: DeviceIdentity, database: LatencyDatabase) -> tuple[Session, float]:

@@ -88,8 +88,8 @@ def layer_widths(group: Group, net: NetSpec, structure: Structure, tie: str, can
 def _row(device: MeasuredDevice, group: Group, call: Workload, *, line: list[int], tie: str, candidates: tuple[int, ...]) -> StaircaseRow:
     widths = sorted({*line, *candidates, group.head.out_channels})
     calls = {width: call.with_widths(width if call.one_width else call.in_channels, width) for width in widths}
-    samples = device.book.samples(calls.values(), footprint_bytes=device.footprint_bytes)
-    raw = [samples[calls[width]].latency_s for width in widths]
+    prices_s = device.book.prices(calls.values(), footprint_bytes=device.footprint_bytes)
+    raw = [prices_s[calls[width]] for width in widths]
     return StaircaseRow(
         name=group.head.name,
         tie=tie,

@@ -225,7 +225,6 @@ def _channels(call: Workload) -> str:
 
 def _timer(book: PriceBook, footprint: int) -> TimeCalls:
     def time_calls(calls: Sequence[Workload]) -> Mapping[Workload, float]:
-        samples = book.samples(calls, footprint_bytes=footprint)
-        return {call: sample.min_s for call, sample in samples.items()}
+        return book.prices(calls, footprint_bytes=footprint)
 
     return time_calls

@@ -65,7 +65,7 @@ class Trial:
         accuracy_validation: The same of the validation part.
         latency_s: Median latency in seconds.
         min_s: Fastest repeat in seconds.
-        ratio: Fastest repeat over that of the given network, from one interleaved run.
+        ratio: Latency over the given network's, from one interleaved run: the median over its rounds.
         kind: How the latency came about; none where it was neither measured nor simulated.
         noisy: Its timings scatter.
         runtime: The runtime that ran it.
@@ -123,7 +123,7 @@ class Trial:
         return self.kind or ("predicted" if self.predicted_s is not None else "")
 
     def meets(self, target: LatencyTarget) -> bool:
-        """Whether it is fast enough: a share is judged by the fastest repeats, a time by the median.
+        """Whether it is fast enough: a share is judged by the ratio, a time by the median.
 
         Example:
             >>> trial = Trial(key="a", number=1, method="widths", state="complete", ratio=0.7, latency_s=2.1e-3)

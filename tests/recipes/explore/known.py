@@ -101,6 +101,7 @@ def measure_runs(_: DeviceRequest, given: Path, folders: Sequence[Path], **__: o
                 min_s=least_s,
                 baseline_latency_s=1.1 * base_s,
                 baseline_min_s=base_s,
+                ratio=least_s / base_s,
                 kind="measured",
                 runtime="known",
                 host="here",

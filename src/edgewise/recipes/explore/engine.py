@@ -285,5 +285,6 @@ def as_baseline(measured: Measurement) -> Measurement:
         measured,
         latency_s=measured.baseline_latency_s,
         min_s=measured.baseline_min_s,
+        ratio=1.0,
         energy_j=measured.baseline_energy_j,
     )

@@ -101,6 +101,7 @@ class Measurement:
         min_s: Minimum; the same as ``latency_s`` where simulated.
         baseline_latency_s: The given network's median of the same run.
         baseline_min_s: Its minimum.
+        ratio: Latency over the given network's: the median over the rounds of one interleaved run, or of what was simulated.
         kind: ``measured`` or ``simulated``.
         runtime: What the network ran in.
         host: Name of the machine that measured; empty where simulated.
@@ -113,17 +114,13 @@ class Measurement:
     min_s: float
     baseline_latency_s: float
     baseline_min_s: float
+    ratio: float
     kind: str
     runtime: str
     host: str = ""
     energy_j: float | None = None
     baseline_energy_j: float | None = None
     noisy: bool = False
-
-    @property
-    def ratio(self) -> float:
-        """Minimum over the given network's, of one interleaved run."""
-        return self.min_s / self.baseline_min_s
 
     def to_json(self) -> dict[str, Any]:
         """The measurement as JSON values."""

@@ -49,6 +49,7 @@ def measure_runs(
             min_s=sample.min_s,
             baseline_latency_s=first.latency_s,
             baseline_min_s=first.min_s,
+            ratio=sample.ratio_to(first),
             kind="measured",
             runtime=runtime_name(job),
             host=platform.node(),

@@ -50,6 +50,7 @@ def price_runs(device: DeviceRequest, given: Path, folders: Sequence[Path], *, d
                 min_s=latency_s,
                 baseline_latency_s=base_s,
                 baseline_min_s=base_s,
+                ratio=latency_s / base_s,
                 kind="simulated",
                 runtime=price.runtime,
                 energy_j=energy_j,

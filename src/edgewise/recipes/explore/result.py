@@ -54,7 +54,7 @@ class ExploreResult:
         """The most accurate network of the front that is fast enough.
 
         Args:
-            latency: ``"0.7x"`` of the given network's, judged by minima of one interleaved run, or a time such as ``"2ms"``.
+            latency: ``"0.7x"`` of the given network's, judged by ``ratio``, or a time such as ``"2ms"``.
 
         Raises:
             TargetError: None is; says the fastest.

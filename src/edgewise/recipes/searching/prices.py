@@ -110,8 +110,8 @@ def _measured(space: Space, request: DeviceRequest, database: LatencyDatabase, *
     device = device_for(net_of(space, space.largest), runtime.settings, book, overheads=overheads)
 
     def price(pieces: Sequence[Piece]) -> list[float]:
-        samples = book.samples([piece.workload for piece in pieces], footprint_bytes=device.footprint_bytes)
-        return [overheads.per_call_s + overheads.scale * samples[piece.workload].min_s for piece in pieces]
+        prices_s = book.prices([piece.workload for piece in pieces], footprint_bytes=device.footprint_bytes)
+        return [overheads.per_call_s + overheads.scale * prices_s[piece.workload] for piece in pieces]
 
     return Pricer(cut=device.pieces, price=price, start_s=overheads.start_s, kind="predicted")
 
