@@ -97,22 +97,54 @@ def time_together(
         sessions: list[Session] = []
         watcher.start("loading into the runtimes", len(jobs))
         for job in jobs:
-            session = _open(job)
+            session = open_job(job)
             open_sessions.callback(session.close)
             sessions.append(session)
             watcher.advance()
-        timed = measure_interleaved(sessions, schedule, beside=speed.sessions() if speed else (), progress=watcher)
+        return time_sessions(jobs, sessions, database=database, progress=watcher, speed=speed, schedule=schedule)
+
+
+def time_sessions(
+    jobs: Sequence[TimingJob],
+    sessions: Sequence[Session],
+    *,
+    database: LatencyDatabase,
+    progress: Progress,
+    speed: MachineSpeed | None = None,
+    schedule: Schedule = NETWORK_SCHEDULE,
+) -> list[Sample]:
+    """Times jobs that are loaded already, as :func:`time_together` does; the sessions stay open.
+
+    Args:
+        jobs: What to time.
+        sessions: The same, loaded.
+        database: Where the samples go.
+        progress: Is told how far it is.
+        speed: Reads how fast the machine is meanwhile.
+        schedule: How often, and for how long.
+
+    Raises:
+        DeviceError: A runtime fails.
+    """
+    timed = measure_interleaved(sessions, schedule, beside=speed.sessions() if speed else (), progress=progress)
     samples, readings = timed[: len(jobs)], timed[len(jobs) :]
     if speed:
         speed.read(readings)
     for job, sample in zip(jobs, samples, strict=True):
         database.put(job.runtime.identity(), job.piece, sample)
         if sample.noisy:
-            watcher.note(f"noisy: {job.loaded.name} on {job.runtime.settings.device}; is the machine busy? the minimum is the safer figure")
+            progress.note(
+                f"noisy: {job.loaded.name} on {job.runtime.settings.device}; is the machine busy? the minimum is the safer figure"
+            )
     return samples
 
 
-def _open(job: TimingJob) -> Session:
+def open_job(job: TimingJob) -> Session:
+    """Loads a job into its runtime.
+
+    Raises:
+        DeviceError: The runtime refuses it.
+    """
     if job.loaded.gates is not None:
         return _open_dynamic(job)
     if job.file is not None:

@@ -12,6 +12,7 @@ from edgewise.dynamic.accounting import count_macs
 from edgewise.models.weights import save_weights
 from edgewise.recipes.explore.executor import Measurement
 from edgewise.recipes.explore.ladder import Ladder, Solved
+from edgewise.recipes.explore.measuring import StudyTimer
 from edgewise.recipes.explore.request import ExploreRequest
 from edgewise.recipes.requests import DataRequest, DeviceRequest, ModelRequest
 from edgewise.recipes.runs import load_model, load_run
@@ -112,5 +113,5 @@ def measure_runs(_: DeviceRequest, given: Path, folders: Sequence[Path], **__: o
 
 def install(patch: pytest.MonkeyPatch) -> None:
     """Puts formulas in the place of all that times or solves."""
-    patch.setattr("edgewise.recipes.explore.measuring.measure_runs", measure_runs)
+    patch.setattr(StudyTimer, "measure", lambda _, given, folders, **__: measure_runs(DeviceRequest(), given, folders))
     patch.setattr("edgewise.recipes.explore.ladder.Ladder._learnt", lambda ladder: KnownSolver(ladder))

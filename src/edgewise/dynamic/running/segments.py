@@ -38,11 +38,14 @@ def find_segments(steps: Sequence[Found]) -> list[Segment]:
     segments = []
     left = list(steps)
     while left:
-        source = left[0].source
-        inside, values = [left[0]], {source, left[0].output}
-        if left[0].residual is not None and left[0].residual is not source:
-            left = left[1:]  # two values would go in; the host computes it
+        first, source = left[0], left[0].source
+        if first.residual is not None and first.residual is not source:
+            if first.alone is None:
+                left = left[1:]
+            else:
+                left[0] = first.alone  # two values would go in; the host adds them
             continue
+        inside, values = [first], {source, first.output}
         for step in left[1:]:
             if step.source in values and (step.residual is None or step.residual in values):
                 inside.append(step)

@@ -2,7 +2,7 @@
 
 import operator
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, fx, nn
@@ -31,6 +31,7 @@ class Found:
         shortcut: The shortcut.
         relu: It ends with a ReLU (before pooling).
         pool: It ends with a 2x2 max pooling.
+        alone: Of a convolution with a residual: the same without the sum and what follows it.
     """
 
     output: fx.Node
@@ -44,6 +45,7 @@ class Found:
     shortcut: ZeroPadShortcut | None = None
     relu: bool = False
     pool: bool = False
+    alone: "Found | None" = None
 
 
 class _Tracer(fx.Tracer):
@@ -107,7 +109,7 @@ def _match_sum(nodes: list[fx.Node], modules: Mapping[str, nn.Module], *, relu: 
         if len(one.users) == 1:
             found = _match_conv([*nodes, one], modules, relu=relu, pool=pool, residual=other)
             if found is not None:
-                return found
+                return replace(found, alone=_match_conv([one], modules, relu=False, pool=False, residual=None))
     return None
 
 

@@ -5,12 +5,15 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from edgewise._core.progress import Progress
 from edgewise.recipes.explore.point import Point
 from edgewise.recipes.requests import DataRequest, DeviceRequest
 from edgewise.train.data import Dataset
+
+if TYPE_CHECKING:
+    from edgewise.recipes.explore.measuring import StudyTimer
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -172,6 +175,7 @@ class LocalExecutor:
 
     def __init__(self, *, device: DeviceRequest, data: Dataset, progress: Progress) -> None:
         self._device, self._data, self._progress = device, data, progress
+        self._timer: StudyTimer | None = None
         self._waiting: deque[TrialTask] = deque()
 
     @property
@@ -196,11 +200,14 @@ class LocalExecutor:
     def measure(self, given: Path, folders: Sequence[Path]) -> list[Measurement]:
         """Times here."""
         from edgewise.measure.database import LatencyDatabase
-        from edgewise.recipes.explore.measuring import measure_runs
+        from edgewise.recipes.explore.measuring import StudyTimer
 
+        self._timer = self._timer or StudyTimer(self._device)
         with LatencyDatabase(self._device.db, progress=self._progress) as database:
-            return measure_runs(self._device, given, folders, database=database, progress=self._progress)
+            return self._timer.measure(given, folders, database=database, progress=self._progress)
 
     def close(self) -> None:
-        """Forgets what waits."""
+        """Forgets what waits, and gives the given network back."""
         self._waiting.clear()
+        if self._timer is not None:
+            self._timer.close()

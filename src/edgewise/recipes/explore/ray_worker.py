@@ -10,13 +10,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgewise._core.errors import DataError, DeviceError, EdgewiseError, RunError
 from edgewise.recipes.explore.executor import TrialTask
 from edgewise.recipes.explore.travel import pack, unpack
 from edgewise.recipes.requests import DataRequest, DeviceRequest
 from edgewise.train.data import Dataset
+
+if TYPE_CHECKING:
+    from edgewise.recipes.explore.measuring import StudyTimer
 
 ERRORS = {kind.__name__: kind for kind in (DataError, DeviceError, RunError)}
 """Errors that keep their kind on the way; others come back as the base of all."""
@@ -60,6 +63,7 @@ class MeasuringHost:
 
     def __init__(self, device: Mapping[str, Any], expected: Mapping[str, str]) -> None:
         self._device, self._expected = DeviceRequest(**device), dict(expected)
+        self._timer: StudyTimer | None = None
 
     def ready(self) -> Reply:
         """Whether the device is here: its ``cpu``, or why not."""
@@ -83,14 +87,15 @@ class MeasuringHost:
     def _measure(self, given: Mapping[str, bytes], networks: Sequence[Mapping[str, bytes]]) -> Reply:
         from edgewise._core.progress import SilentProgress
         from edgewise.measure.database import LatencyDatabase
-        from edgewise.recipes.explore.measuring import measure_runs
+        from edgewise.recipes.explore.measuring import StudyTimer
 
+        self._timer = self._timer or StudyTimer(self._device)
         with tempfile.TemporaryDirectory(prefix="edgewise-timing-") as place, LatencyDatabase() as database:
             folders = [Path(place) / str(number) for number in range(len(networks) + 1)]
             for folder, files in zip(folders, (given, *networks), strict=True):
                 unpack(files, folder)
             last = database.last_id
-            found = measure_runs(self._device, folders[0], folders[1:], database=database, progress=SilentProgress())
+            found = self._timer.measure(folders[0], folders[1:], database=database, progress=SilentProgress())
             samples = [one.to_json() for one in database.stored(after=last)]
         return {"measurements": [one.to_json() for one in found], "samples": samples}
 
