@@ -48,7 +48,7 @@ def one_fit(model: str, device: str, target: float, *, solver: str, params: floa
         "target": target,
         "solver": solver,
         "met": value["met"],
-        "ratio": after["min_s"] / before["min_s"],
+        "ratio": after["ratio"],
         "baseline_min_s": before["min_s"],
         "result_min_s": after["min_s"],
         "baseline_latency_s": before["latency_s"],

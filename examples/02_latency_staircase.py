@@ -32,10 +32,10 @@ def main() -> None:
     # A database of its own: this example times for real every time.
     with tempfile.TemporaryDirectory() as folder, LatencyDatabase(Path(folder) / "latency.sqlite") as database:
         book = open_price_book(settings, open_runtime(settings).identity(), database)
-        samples = book.samples(calls, footprint_bytes=footprint_of(CONV.weight_bytes))
+        prices_s = book.prices(calls, footprint_bytes=footprint_of(CONV.weight_bytes))
 
     # A wider layer, its extra channels zero, computes the same: no width need cost more than a wider one.
-    latency_s = envelope([samples[call].min_s for call in calls])
+    latency_s = envelope([prices_s[call] for call in calls])
     for width, seconds in zip(widths, latency_s, strict=True):
         print(f"{width:4} channels  {format_seconds(seconds):>8}  {'█' * round(60 * seconds / latency_s[-1])}")
 

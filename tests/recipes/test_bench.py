@@ -32,6 +32,7 @@ def test_rows_come_in_the_order_models_times_devices(tiny: str, tmp_path: Path) 
     assert {row["params"] for row in rows} == {TINY_PARAMS}
     assert all(0 < row["min_s"] <= row["q1_s"] <= row["latency_s"] <= row["q3_s"] for row in rows)
     assert {row["kind"] for row in rows} == {"measured"}
+    assert [row["ratio"] for row in rows[:2]] == [1.0, 1.0] and all(row["ratio"] > 0 for row in rows[2:])
 
 
 @pytest.mark.usefixtures("brief_timing")

@@ -60,3 +60,10 @@ def test_accuracy_that_did_not_come_back_names_likely_causes(vgg_fit):
 def test_a_missed_target_is_said_once(vgg_fit):
     vgg_fit.update(met=False, warnings=["the target was missed by 3 %"] * 2)
     assert notes(from_json(vgg_fit)) == ("the target was missed by 3 %", "The target 0.7x was missed; this is the best network found.")
+
+
+def test_a_ratio_that_the_result_holds_is_what_the_headline_says():
+    """Medians and minima each say something else on a machine with busy neighbours."""
+    before, after = Figures(latency_s=2e-3, min_s=1e-3), Figures(latency_s=1.5e-3, min_s=0.95e-3, ratio=0.7)
+    line = headline(RunReport(baseline=before, result=after, target="0.7x", met=True))
+    assert (line.figure, line.claim) == ("0.70x", "the time") and "(medians)" in line.sentence

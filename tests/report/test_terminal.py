@@ -41,7 +41,7 @@ def test_a_deep_profile_is_cut_with_a_count(deep_fit):
 
 
 def test_a_bench_compares_with_the_first_of_the_same_device(bench_result):
-    rows = [*bench_result["rows"], {"model": "resnet18", "device": "openvino-cpu", "min_s": 1e-3, "noisy": True}]
+    rows = [*bench_result["rows"], {"model": "resnet18", "device": "openvino-cpu", "min_s": 1e-3, "ratio": 1.0, "noisy": True}]
     lines = shown(bench_table(from_json({"rows": rows}).rows)).splitlines()
     assert [line.split("x ")[0].split()[-1] for line in lines[1:]] == ["1.00", "0.60", "0.83", "1.00"]
     assert "noisy" in lines[-1]

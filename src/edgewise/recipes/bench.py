@@ -28,7 +28,8 @@ class BenchRow:
         device: The device.
         kind: ``measured``.
         latency_s: Median of the repeats.
-        min_s: Their minimum; ratios between rows compare this one.
+        min_s: Their minimum.
+        ratio: Time over that of the first row of the same device: the median over the rounds of the run, 1 for that row.
         q1_s: First quartile.
         q3_s: Third quartile.
         repeats: How many there were.
@@ -42,6 +43,7 @@ class BenchRow:
     kind: str
     latency_s: float
     min_s: float
+    ratio: float
     q1_s: float
     q3_s: float
     repeats: int
@@ -107,7 +109,9 @@ def run_bench(request: BenchRequest, *, loaded: Sequence[LoadedModel] | None = N
         samples = time_together(jobs, database=database, progress=watcher)
         why = explain(nets[0], nets[1], runtime=runtimes[0], database=database, progress=watcher) if request.why else ()
     per_job = [net for net in nets for _ in runtimes]
-    rows = tuple(_row(job, sample, net) for job, sample, net in zip(jobs, samples, per_job, strict=True))
+    first = {job.runtime.settings.device: sample for job, sample in reversed(list(zip(jobs, samples, strict=True)))}
+    ratios = [sample.ratio_to(first[job.runtime.settings.device]) for job, sample in zip(jobs, samples, strict=True)]
+    rows = tuple(_row(job, sample, net, ratio=ratio) for job, sample, net, ratio in zip(jobs, samples, per_job, ratios, strict=True))
     n_rows = n_asked * len(runtimes)
     return BenchResult(rows=rows[:n_rows], settings=request.devices[0], why=why, dense=rows[n_rows:])
 
@@ -117,7 +121,7 @@ def _net(model: LoadedModel) -> NetSpec:
     return trace(dense.model, dense.inputs(), name=model.name).net
 
 
-def _row(job: TimingJob, sample: Sample, net: NetSpec) -> BenchRow:
+def _row(job: TimingJob, sample: Sample, net: NetSpec, *, ratio: float) -> BenchRow:
     gates = job.loaded.gates
     count = None if gates is None else count_macs(net, gates)
     return BenchRow(
@@ -126,6 +130,7 @@ def _row(job: TimingJob, sample: Sample, net: NetSpec) -> BenchRow:
         kind="measured",
         latency_s=sample.latency_s,
         min_s=sample.min_s,
+        ratio=ratio,
         q1_s=sample.q1_s,
         q3_s=sample.q3_s,
         repeats=sample.n,

@@ -39,6 +39,7 @@ class Figures:
     Attributes:
         latency_s: Median latency, measured.
         min_s: Minimum latency, measured interleaved with the other network.
+        ratio: Latency over the baseline's: the median over the rounds of their interleaved run.
         macs: Multiply-accumulates for one input.
         params: Learnt parameters.
         accuracy: On the test part, or none without data.
@@ -49,6 +50,7 @@ class Figures:
 
     latency_s: float
     min_s: float
+    ratio: float
     macs: int
     params: int
     accuracy: float | None = None
@@ -314,6 +316,7 @@ def _figures(profiled: Profiled, attempt: Attempt, trained: Trained) -> tuple[Fi
     baseline = Figures(
         latency_s=attempt.baseline.latency_s,
         min_s=attempt.baseline.min_s,
+        ratio=1.0,
         macs=before.macs,
         params=before.params,
         accuracy=trained.baseline_accuracy,
@@ -323,6 +326,7 @@ def _figures(profiled: Profiled, attempt: Attempt, trained: Trained) -> tuple[Fi
     result = Figures(
         latency_s=attempt.sample.latency_s,
         min_s=attempt.sample.min_s,
+        ratio=attempt.ratio,
         macs=after.macs,
         params=after.params,
         accuracy=trained.accuracy,

@@ -8,7 +8,7 @@ from torch import nn
 
 from edgewise._core.errors import TargetError
 from edgewise._core.progress import Progress
-from edgewise._core.units import format_seconds
+from edgewise._core.units import LatencyTarget, format_seconds
 from edgewise.ir import NetSpec, WidthPlan
 from edgewise.measure.database import LatencyDatabase
 from edgewise.measure.sampling import Sample
@@ -72,6 +72,11 @@ class Attempt:
     audit: tuple[tuple[str, float, float], ...] = ()
     warnings: tuple[str, ...] = ()
 
+    @property
+    def ratio(self) -> float:
+        """Time over the original's: the median over the rounds of their interleaved run."""
+        return self.sample.ratio_to(self.baseline)
+
 
 class Fitter:
     """Brings one profiled network to a latency.
@@ -120,7 +125,7 @@ class Fitter:
             attempt = self._measure(solution, ratio=ratio, correction=correction)
             audit.append((f"attempt {correction + 1}", attempt.predicted_s, attempt.sample.latency_s))
             best = better(best, attempt)
-            reached = self._judged(attempt) / attempt.target_s
+            reached = reached_of(request.latency, attempt.sample, baseline=attempt.baseline)
             self._progress.note(
                 f"attempt {correction + 1}: predicted {format_seconds(attempt.corrected_s)}, measured "
                 f"{format_seconds(attempt.sample.latency_s)}, {'meets' if attempt.met else 'misses'} the target"
@@ -158,9 +163,8 @@ class Fitter:
         net = self._profiled.net
         fewer = self._request.params_at_least is not None and self._request.params_at_least > 1
         more = self._request.macs_at_most is not None and self._request.macs_at_most < 1
-        if best.met or best.sample.min_s <= best.baseline.min_s or fewer or more:
+        if best.met or best.ratio <= 1 or fewer or more:
             return best
-        relative = self._request.latency.ratio is not None
         return replace(
             best,
             plan=WidthPlan(),
@@ -170,7 +174,7 @@ class Fitter:
             sample=best.baseline,
             predicted_s=self._profiled.predicted_s,
             corrected_s=self._profiled.sample.latency_s,
-            met=(best.baseline.min_s if relative else best.baseline.latency_s) <= best.target_s,
+            met=reached_of(self._request.latency, best.baseline, baseline=best.baseline) <= 1,
         )
 
     def solve(self, aim_s: float) -> Solution:
@@ -221,8 +225,6 @@ class Fitter:
         baseline, sample = time_together(jobs, database=self._database, progress=self._progress, speed=speed)
         device.slowdown = speed.now
         predicted_s = device.predict_s(net)
-        relative = request.latency.ratio is not None
-        target_s = request.latency.seconds(baseline.min_s if relative else baseline.latency_s)
         return Attempt(
             plan=plan,
             model=model,
@@ -232,8 +234,8 @@ class Fitter:
             sample=sample,
             predicted_s=predicted_s,
             corrected_s=predicted_s * ratio,
-            target_s=target_s,
-            met=(sample.min_s if relative else sample.latency_s) <= target_s and keeps_limits(request, profiled.net, net),
+            target_s=request.latency.seconds(baseline.latency_s),
+            met=reached_of(request.latency, sample, baseline=baseline) <= 1 and keeps_limits(request, profiled.net, net),
             objective=self.objective,
             corrections=correction,
             solution={
@@ -245,9 +247,6 @@ class Fitter:
                 "note": solution.note,
             },
         )
-
-    def _judged(self, attempt: Attempt) -> float:
-        return attempt.sample.min_s if self._request.latency.ratio is not None else attempt.sample.latency_s
 
     def _unreachable(self, error: UnreachableError, ratio: float) -> TargetError:
         asked = str(self._request.latency)
@@ -264,8 +263,10 @@ class Fitter:
         note = best.solution.get("note")
         warnings: tuple[str, ...] = (f"{best.solution['solver']}: {note}",) if note else ()
         if not best.met and keeps_limits(self._request, self._profiled.net, best.net):
+            target = self._request.latency
+            took = format_seconds(best.sample.latency_s) if target.ratio is None else f"{best.ratio:.3f}x"
             missed = (
-                f"the target {format_seconds(best.target_s)} was predicted but not met: {format_seconds(self._judged(best))} after "
+                f"the target {target} was predicted but not met: {took} after "
                 f"{len(audit)} attempt{'s' if len(audit) > 1 else ''}; the fastest network found is kept"
             )
             self._progress.note(f"warning: {missed}")
@@ -279,5 +280,19 @@ def better(best: Attempt | None, new: Attempt) -> Attempt:
         return new
     if best.met and not new.met:
         return best
-    slower = new.sample.min_s / new.baseline.min_s > best.sample.min_s / best.baseline.min_s
-    return new if slower == new.met else best
+    return new if (new.ratio > best.ratio) == new.met else best
+
+
+def reached_of(target: LatencyTarget, sample: Sample, *, baseline: Sample) -> float:
+    """What a network takes as a share of the target; 1 or less meets it.
+
+    A share of the original's latency is judged by the median over the rounds of their interleaved run, a time by the median.
+
+    Example:
+        >>> one, other = Sample(times_s=(6.0, 9.0)), Sample(times_s=(10.0, 15.0))
+        >>> round(reached_of(LatencyTarget(ratio=0.8), one, baseline=other), 6)
+        0.75
+    """
+    if target.ratio is not None:
+        return sample.ratio_to(baseline) / target.ratio
+    return sample.latency_s / target.seconds(baseline.latency_s)

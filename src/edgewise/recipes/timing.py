@@ -133,9 +133,8 @@ def time_sessions(
     for job, sample in zip(jobs, samples, strict=True):
         database.put(job.runtime.identity(), job.piece, sample)
         if sample.noisy:
-            progress.note(
-                f"noisy: {job.loaded.name} on {job.runtime.settings.device}; is the machine busy? the minimum is the safer figure"
-            )
+            where = f"{job.loaded.name} on {job.runtime.settings.device}"
+            progress.note(f"noisy: {where}; is the machine busy? ratios within the run are the safer figures")
     return samples
 
 

@@ -28,7 +28,8 @@ class Figures:
 
     Attributes:
         latency_s: Median latency in seconds.
-        min_s: Fastest repeat in seconds; ratios compare this one.
+        min_s: Fastest repeat in seconds.
+        ratio: Latency over the baseline's, of one interleaved run: the median over its rounds.
         macs: Multiply-accumulates for one input.
         params: Learnt parameters.
         accuracy: Share of the test part classified correctly.
@@ -40,6 +41,7 @@ class Figures:
 
     latency_s: Seconds | None = None
     min_s: Seconds | None = None
+    ratio: float | None = None
     macs: Count | None = None
     params: Count | None = None
     accuracy: Share | None = None
@@ -212,12 +214,13 @@ class FineTuning:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BenchRow:
-    """One network on one device, from one interleaved run."""
+    """One network on one device, from one interleaved run; ``ratio`` is against the first row of the same device."""
 
     model: str
     device: str = ""
     latency_s: Seconds | None = None
     min_s: Seconds | None = None
+    ratio: float | None = None
     q1_s: Seconds | None = None
     q3_s: Seconds | None = None
     macs: Count | None = None

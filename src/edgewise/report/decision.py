@@ -78,8 +78,8 @@ def target_words(report: RunReport) -> str:
 def headline(report: RunReport) -> Headline | None:
     """What to say first; ``None`` where the report holds no latency of a network.
 
-    The ratio compares the fastest repeats of one interleaved run; where those are missing
-    the medians, and where nothing was measured the predictions.
+    The ratio is the one that the result holds; without it the fastest repeats of one interleaved run
+    are compared, else the medians, and where nothing was measured the predictions.
 
     Example:
         >>> before, after = Figures(min_s=2.26e-3), Figures(min_s=1.38e-3)
@@ -88,17 +88,18 @@ def headline(report: RunReport) -> Headline | None:
         ('0.61x', '2.26 ms → 1.38 ms on cpu (fastest repeats)', 'target 0.7x met')
     """
     before, after = report.baseline or _NONE, report.result or _NONE
+    judged = after.ratio if before.latency_s and after.latency_s is not None else None
     options = (
-        (before.min_s, after.min_s, "fastest repeats", after.kind),
+        (before.min_s if judged is None else None, after.min_s, "fastest repeats", after.kind),
         (before.latency_s, after.latency_s, "medians" if after.kind == "measured" else after.kind, after.kind),
         (before.predicted_s or before.latency_s, after.predicted_s, "prediction", "predicted"),
     )
     place = f" on {setting_words(report)}" if setting_words(report) else ""
     for old, new, which, kind in options:
         if old and new is not None:
-            slower = new > old
+            slower = new > old if judged is None else judged > 1
             return Headline(
-                figure=ratio(new, old),
+                figure=ratio(new, old) if judged is None else ratio(judged, 1.0),
                 claim="the time: slower than it was" if slower else "the time",
                 sentence=f"{ms(old)} → {ms(new)}{place} ({which})",
                 kind=kind,

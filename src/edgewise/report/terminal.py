@@ -86,16 +86,14 @@ def profile_summary(profile: Profile) -> RenderableType:
 
 
 def bench_table(rows: Sequence[BenchRow]) -> RenderableType:
-    """What ``bench`` prints; ratios compare the fastest repeats with the first row of the same device."""
+    """What ``bench`` prints; ratios compare with the first row of the same device."""
     table = column_table(
         ("model", "left"), ("device", "left"), ("median", "right"), ("quartiles", "right"), ("fastest", "right"), ("ratio", "right"),
         ("MACs", "right"), ("params", "right"), ("", "left"),
     )  # fmt: skip
-    first: dict[str, BenchRow] = {}
     for row in rows:
-        reference = first.setdefault(row.device, row)
         quartiles = "–" if row.q1_s is None or row.q3_s is None else f"{ms(row.q1_s, unit=False)}–{ms(row.q3_s)}"
-        figures = (ms(row.latency_s), quartiles, ms(row.min_s), ratio(row.min_s, reference.min_s), count(row.macs), count(row.params))
+        figures = (ms(row.latency_s), quartiles, ms(row.min_s), ratio(row.ratio, 1.0), count(row.macs), count(row.params))
         noisy = Text("noisy" if row.noisy else "", style="yellow")
         table.add_row(_name(row.model), _name(row.device), *(Text(figure) for figure in figures), noisy)
     return table
