@@ -4,13 +4,14 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from edgewise._core.errors import UsageError
+from edgewise._core.errors import TargetError, UsageError
 from edgewise._core.progress import SilentProgress
 from edgewise._core.units import parse_latency
 from edgewise.cli import main
@@ -165,6 +166,23 @@ class TestPrices:
 
         hit = aim(choose, prices, parse_latency("0.6x"), measure=measure, reference_s=10e-3, progress=SilentProgress())
         assert hit.target_s == pytest.approx(6e-3) and -0.12 < hit.miss <= 0.01 and (skew != 1.0 or hit.met)
+
+    def test_a_disturbed_measurement_loses_nothing(self) -> None:
+        """The first network seems to take four times as long, and nothing is so fast as the next aim."""
+        prices = price_space(SPACE, constant_s=1e-3, price_s=lambda choice: choice.kernel * 1e-3)
+
+        def choose(most_s: float) -> ArchPlan:
+            if most_s < 4e-3:
+                raise TargetError("no network is so fast")
+            return SPACE.smallest
+
+        def measure(plans: Sequence[ArchPlan]) -> tuple[Sample, list[Sample]]:
+            return Sample(times_s=(10e-3,)), [Sample(times_s=(24e-3,)) for _ in plans]
+
+        hit = aim(choose, prices, parse_latency("0.6x"), measure=measure, reference_s=10e-3, progress=SilentProgress())
+        assert hit.plan == SPACE.smallest and hit.miss == pytest.approx(3.0) and not hit.met and hit.tries == 1
+        with pytest.raises(TargetError, match="no network is so fast"):
+            aim(choose, prices, parse_latency("0.1x"), measure=measure, reference_s=10e-3, progress=SilentProgress())
 
     def test_widths_come_from_a_profile(self, tmp_path: Path) -> None:
         path = tmp_path / "profile.json"

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from torch import nn
 
+from edgewise._core.errors import TargetError
 from edgewise._core.progress import Progress
 from edgewise._core.units import LatencyTarget, format_seconds
 from edgewise.ir import ArchPlan
@@ -141,6 +142,9 @@ def aim(
         measure: Gives timings of the reference and of networks; none where nothing can be measured, which leaves the prediction.
         reference_s: Latency of the reference by which the first aim is taken.
         progress: Is told of every try.
+
+    Raises:
+        TargetError: No network is so fast by the prices.
     """
     target_s = target.seconds(reference_s)
     if measure is None:
@@ -149,7 +153,12 @@ def aim(
     aim_s, best = target_s, None
     seen: set[ArchPlan] = set()
     for number in range(1, _MOST_TRIES + 1):
-        plan = choose(aim_s)
+        try:
+            plan = choose(aim_s)
+        except TargetError:
+            if best is None:
+                raise
+            break  # noise may lead an aim out of the space's range: what was measured stands
         if plan in seen:
             break
         seen.add(plan)
@@ -166,9 +175,14 @@ def aim(
         best = hit if best is None or _worse(best) > _worse(hit) else best
         if -TOLERANCE + _CLOSE <= hit.miss <= 0:
             break
-        aim_s = max(prices.range_s[0] * (1 + 1e-9), aim_s * (1 - hit.miss) * (1 - _CLOSE / 2))
+        aim_s = max(prices.range_s[0] * (1 + 1e-6), aim_s * _correction(hit.miss) * (1 - _CLOSE / 2))
     assert best is not None
     return replace(best, tries=len(seen))
+
+
+def _correction(miss: float) -> float:
+    """What the aim is multiplied by after a miss: half to twice, since more is a disturbed measurement."""
+    return min(max(1 - miss if miss < 0 else 1 / (1 + miss), 0.5), 2.0)
 
 
 def _worse(hit: Hit) -> float:
