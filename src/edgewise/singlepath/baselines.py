@@ -90,8 +90,9 @@ def draw_in_window(prices: Prices, window: Window, rng: np.random.Generator) -> 
     Raises:
         TargetError: No network was found there.
     """
-    space = prices.space
-    for _ in range(_MOST_DRAWS):
+    space, (least, most) = prices.space, prices.range_s
+    within_reach = window.least_s <= most and least <= window.most_s
+    for _ in range(_MOST_DRAWS if within_reach else 0):
         plan = draw_architecture(space, rng)
         for _ in range(_MOST_MOVES):
             off_s = _off_s(prices.latency_s(plan), window)
@@ -101,7 +102,6 @@ def draw_in_window(prices: Prices, window: Window, rng: np.random.Generator) -> 
             if not nearer:
                 break
             plan = nearer[int(rng.integers(len(nearer)))]
-    least, most = prices.range_s
     raise TargetError(
         f"no network of space {space.name!r} found between {window.least_s * 1e3:.4g} and {window.most_s * 1e3:.4g} ms; "
         f"the space reaches {least * 1e3:.4g} to {most * 1e3:.4g} ms"
