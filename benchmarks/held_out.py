@@ -32,6 +32,8 @@ def main() -> None:
     parser.add_argument("target", type=Path)
     parser.add_argument("--every", type=int, default=2, help="at least 2")
     arguments = parser.parse_args()
+    if arguments.every < 2:
+        parser.error(f"--every must be at least 2, so that test images are left, got {arguments.every}")
     places: dict[str, int] = {}
     with zipfile.ZipFile(arguments.source) as source, zipfile.ZipFile(arguments.target, "w", zipfile.ZIP_STORED) as target:
         for name in sorted(name for name in source.namelist() if not name.endswith("/")):

@@ -78,15 +78,7 @@ class PriceBook:
         return {work: self._known[work, footprint_bytes] for work in asked}
 
     def prices(self, workloads: Iterable[Workload], *, footprint_bytes: int) -> dict[Workload, float]:
-        """Seconds of the calls: medians where the reference call is timed beside them, minima where nothing is.
-
-        Args:
-            workloads: The calls; repeated ones are timed once.
-            footprint_bytes: Weights that the whole network reads, see :func:`footprint_of`.
-
-        Raises:
-            DeviceError: The runtime refuses a call.
-        """
+        """Seconds of the calls of :meth:`samples`: medians where the reference call is timed beside them, minima where nothing is."""
         samples = self.samples(workloads, footprint_bytes=footprint_bytes)
         return {work: sample.latency_s if self.speed.watched else sample.min_s for work, sample in samples.items()}
 

@@ -77,8 +77,7 @@ class Sample:
             >>> Sample(times_s=(1.0, 2.0, 1.0)).ratio_to(Sample(times_s=(2.0, 4.0, 4.0)))
             0.5
         """
-        pairs = zip(self.times_s, other.times_s, strict=True)
-        return _quantile(sorted(time_s / other_s for time_s, other_s in pairs), 0.5)
+        return self.beside(other, usual_s=1.0).latency_s
 
     def beside(self, reference: "Sample", *, usual_s: float) -> "Sample":
         """The sample as it were if the reference, timed in the same rounds, always took its usual time.

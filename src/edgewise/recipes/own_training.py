@@ -12,9 +12,8 @@ from edgewise._core.errors import UsageError
 from edgewise._core.progress import Progress
 from edgewise.measure.lock import untimed
 from edgewise.recipes.records import LoadedModel
-from edgewise.recipes.training import DISTILL_WEIGHT, Lessons, Trained, first_batches, history_of, warnings_of
+from edgewise.recipes.training import DISTILL_WEIGHT, Lessons, Trained, bring_to_start, first_batches, history_of, warnings_of
 from edgewise.train.batches import TrainingData
-from edgewise.train.calibrate import recalibrate_batch_norm
 from edgewise.train.evaluate import accuracy
 from edgewise.train.loop import FineTune, FineTuneResult, Goal, fine_tune
 from edgewise.train.objective import Loss
@@ -70,8 +69,7 @@ class OwnCourse:
         """Recalibrates batch norms where there is data, trains, and scores both networks."""
         training = self._training
         if training.data is not None:
-            progress.note("recalibrating batch norms")
-            recalibrate_batch_norm(fitted, training.data.train, gate=untimed)
+            bring_to_start(fitted, training.data, None, resume=False, progress=progress)
         if training.train is not None:
             progress.note("training by the loop given")
             return self._judged(original, Trained(model=_trained_by(training.train, fitted), fine_tuned=True))

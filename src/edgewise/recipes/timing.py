@@ -94,14 +94,24 @@ def time_together(
     """
     watcher = progress or SilentProgress()
     with ExitStack() as open_sessions:
-        sessions: list[Session] = []
-        watcher.start("loading into the runtimes", len(jobs))
-        for job in jobs:
-            session = open_job(job)
-            open_sessions.callback(session.close)
-            sessions.append(session)
-            watcher.advance()
+        sessions = open_jobs(jobs, open_sessions, progress=watcher)
         return time_sessions(jobs, sessions, database=database, progress=watcher, speed=speed, schedule=schedule)
+
+
+def open_jobs(jobs: Sequence[TimingJob], open_sessions: ExitStack, *, progress: Progress) -> list[Session]:
+    """Loads jobs into their runtimes, until the stack is left.
+
+    Raises:
+        DeviceError: A runtime refuses a network.
+    """
+    sessions = []
+    progress.start("loading into the runtimes", len(jobs))
+    for job in jobs:
+        session = open_job(job)
+        open_sessions.callback(session.close)
+        sessions.append(session)
+        progress.advance()
+    return sessions
 
 
 def time_sessions(

@@ -18,7 +18,7 @@ from edgewise.models.weights import load_weights, save_weights
 from edgewise.recipes.records import LoadedModel
 from edgewise.recipes.requests import DataRequest, FitRequest
 from edgewise.train.batches import Batches, JudgedData, TrainingData
-from edgewise.train.calibrate import recalibrate_batch_norm
+from edgewise.train.calibrate import N_BATCHES, recalibrate_batch_norm
 from edgewise.train.data import Dataset, DataSpec, open_data
 from edgewise.train.evaluate import accuracy_on
 from edgewise.train.loop import Checkpoint, EpochRecord, FineTune, FineTuneResult, Goal, fine_tune
@@ -157,7 +157,7 @@ class DataCourse:
 
 
 def bring_to_start(
-    network: nn.Module, data: TrainingData, folder: Path | None, *, resume: bool, n_batches: int = 50, progress: Progress
+    network: nn.Module, data: TrainingData, folder: Path | None, *, resume: bool, n_batches: int = N_BATCHES, progress: Progress
 ) -> None:
     """Measures batch norms anew, in place: the weights that fine-tuning starts from and is compared with.
 

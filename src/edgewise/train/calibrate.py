@@ -12,8 +12,11 @@ from edgewise.train.evaluate import evaluation_mode
 from edgewise.train.faults import DivergedError
 from edgewise.train.gate import Gate, passing
 
+N_BATCHES = 50
+"""Batches that statistics are averages over."""
 
-def recalibrate_batch_norm(model: nn.Module, batches: Batches, *, n_batches: int = 50, gate: Gate | None = None) -> int:
+
+def recalibrate_batch_norm(model: nn.Module, batches: Batches, *, n_batches: int = N_BATCHES, gate: Gate | None = None) -> int:
     """Replaces the running statistics of every batch norm by their averages over batches; changes ``model``.
 
     Each running mean becomes the average of the batches' means, each running variance the

@@ -19,6 +19,11 @@ def test_the_first_estimate_follows_the_timed_steps() -> None:
     assert pace().trial_s([static, static]) == pytest.approx(2 * (0.21 + 1.0) + 10.0)
 
 
+def test_a_teacher_looks_at_every_training_image() -> None:
+    taught = Work(macs=1000, epochs=2.0, dynamic=False, teacher_macs=3000)
+    assert pace().training_s(taught) == pytest.approx(1e-3 * (180 + 30 + 3 * 180 / 3))
+
+
 def test_it_learns_from_what_was_seen() -> None:
     seen, work = pace(), Work(macs=1000, epochs=2.0, dynamic=False)
     seen.trained(work, 2.1, 2.6)

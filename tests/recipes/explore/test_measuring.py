@@ -8,6 +8,7 @@ import pytest
 from edgewise._core.progress import SilentProgress
 from edgewise.measure.database import LatencyDatabase
 from edgewise.measure.session import Session
+from edgewise.recipes import timing
 from edgewise.recipes.explore import measuring
 from edgewise.recipes.explore.measuring import StudyTimer
 from edgewise.recipes.requests import DeviceRequest
@@ -22,7 +23,8 @@ def test_the_given_network_is_loaded_once_and_others_are_closed(tmp_path: Path, 
         opened.append(open_job(job))
         return opened[-1]
 
-    monkeypatch.setattr(measuring, "open_job", counted)
+    for place in (measuring, timing):  # the given network is opened in one, the others in the other
+        monkeypatch.setattr(place, "open_job", counted)
     for name in ("given", "other"):
         loaded = load_model("digits-cnn")
         write_run(tmp_path / name, loaded.model, record=replace(loaded.record, trained=True), result={})

@@ -38,13 +38,8 @@ def find_segments(steps: Sequence[Found]) -> list[Segment]:
     segments = []
     left = list(steps)
     while left:
-        first, source = left[0], left[0].source
-        if first.residual is not None and first.residual is not source:
-            if first.alone is None:
-                left = left[1:]
-            else:
-                left[0] = first.alone  # two values would go in; the host adds them
-            continue
+        first = left[0] = _with_one_source(left[0])
+        source = first.source
         inside, values = [first], {source, first.output}
         for step in left[1:]:
             if step.source in values and (step.residual is None or step.residual in values):
@@ -55,6 +50,14 @@ def find_segments(steps: Sequence[Found]) -> list[Segment]:
         used = set(map(id, inside))
         left = [step for step in left if id(step) not in used]
     return segments
+
+
+def _with_one_source(step: Found) -> Found:
+    """The step; without its sum where that adds a value from elsewhere: two values would go in, so the host adds them."""
+    if step.residual is None or step.residual is step.source:
+        return step
+    assert step.alone is not None
+    return step.alone
 
 
 def _closed(steps: Sequence[Found]) -> list[Found]:

@@ -73,11 +73,10 @@ def as_torch(model: nn.Module, net: NetSpec, plan: GatePlan) -> nn.Module:
         return subject
     module = traced(subject)
     _find_shapes(module, net)
-    done: set[str] = set()
-    for number, segment in enumerate(_gated_segments(module, gates)):
+    segments = _gated_segments(module, gates)
+    for number, segment in enumerate(segments):
         _replace(module, segment, gates, name=f"sparse_chain{number}")
-        done.update(segment.convolutions)
-    mask_rest(module, {name: gate for name, gate in gates.items() if name not in done})
+    mask_rest(module, _outside(segments, gates))
     module.graph.eliminate_dead_code()
     module.delete_all_unused_submodules()
     module.recompile()
@@ -94,9 +93,7 @@ def masked_gates(model: nn.Module, plan: GatePlan) -> tuple[str, ...]:
     gates = active_gates(model, plan)
     if not gates:
         return ()
-    segments = _gated_segments(traced(copy.deepcopy(model).eval()), gates)
-    done = {name for segment in segments for name in segment.convolutions}
-    return tuple(name for name in gates if name not in done)
+    return tuple(_outside(_gated_segments(traced(copy.deepcopy(model).eval()), gates), gates))
 
 
 def active_gates(model: nn.Module, plan: GatePlan) -> dict[str, Gate]:
@@ -145,6 +142,11 @@ def mask_rest(module: fx.GraphModule, gates: Mapping[str, Gate]) -> None:
 
 def _gated_segments(module: fx.GraphModule, gates: Mapping[str, Gate]) -> list[Segment]:
     return [segment for segment in find_segments(find_steps(module)) if any(name in gates for name in segment.convolutions)]
+
+
+def _outside(segments: Sequence[Segment], gates: Mapping[str, Gate]) -> dict[str, Gate]:
+    inside = {name for segment in segments for name in segment.convolutions}
+    return {name: gate for name, gate in gates.items() if name not in inside}
 
 
 def _find_shapes(module: fx.GraphModule, net: NetSpec) -> None:

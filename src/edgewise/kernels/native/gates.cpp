@@ -105,9 +105,9 @@ void choose(void *context, int image, int) {
   if (s.position_gate) add_up(position_sums, writer ? static_cast<int>(writer->blocks.size()) : 1, in.pixels(), in.pixels(), kept.scores);
   keep(variant, kept, in.pixels(), s.kept_positions, kept.positions);
   tell(run, s, in, kept, image);
-  if (s.shared && s.prunes()) {
-    std::memcpy(run.source(s, image), map, in.size * sizeof(float));
-    map = run.source(s, image);
+  if (float *copy = run.source(s, image); copy != map) {
+    std::memcpy(copy, map, in.size * sizeof(float));
+    map = copy;
   }
   if (s.path == EW_SCATTER) {
     list_positions(s, in, kept);

@@ -255,8 +255,7 @@ class Engine:
         return rungs_of(point.epochs, halved=self._study.opened.halved)
 
     def _work(self, point: Point) -> list[Work]:
-        opened, macs = self._study.opened, self._study.networks.net(point).macs
-        teacher_macs = opened.net.macs if opened.request.distill else 0
+        macs, teacher_macs = self._study.networks.net(point).macs, self._study.opened.teacher_macs
         return [Work(macs=macs, epochs=epochs, dynamic=point.dynamic, teacher_macs=teacher_macs) for epochs in self._rungs(point)]
 
     def _line(self, trial: Trial, row: dict[str, Any]) -> str:

@@ -16,7 +16,7 @@ from edgewise.recipes.explore.executor import Measurement
 from edgewise.recipes.records import LoadedModel
 from edgewise.recipes.requests import DeviceRequest
 from edgewise.recipes.runs import load_run
-from edgewise.recipes.timing import TimingJob, open_job, runtime_settings, time_sessions
+from edgewise.recipes.timing import TimingJob, open_job, open_jobs, runtime_settings, time_sessions
 
 _SCHEDULE = Schedule(warmup=5, repeats=20, min_seconds=0.25, max_seconds=2.0)
 """Shorter than a single comparison's: a study times many networks, and those of the front again side by side."""
@@ -49,10 +49,10 @@ class StudyTimer:
         """
         if not folders:
             return []
-        with ExitStack() as sessions:
+        with ExitStack() as open_sessions:
             first, opened = self._open_given(given)
             jobs = [_job(load_run(folder).loaded, first.runtime, self._device) for folder in folders]
-            others = [_opened(job, sessions) for job in jobs]
+            others = open_jobs(jobs, open_sessions, progress=progress)
             samples = time_sessions([first, *jobs], [opened, *others], database=database, progress=progress, schedule=_SCHEDULE)
         return _measurements(jobs, samples)
 
@@ -67,12 +67,6 @@ class StudyTimer:
             job = TimingJob(loaded=load_run(given).loaded, runtime=open_runtime(runtime_settings(self._device)))
             self._given = (job, open_job(job))
         return self._given
-
-
-def _opened(job: TimingJob, sessions: ExitStack) -> Session:
-    session = open_job(job)
-    sessions.callback(session.close)
-    return session
 
 
 def _measurements(jobs: Sequence[TimingJob], samples: Sequence[Sample]) -> list[Measurement]:

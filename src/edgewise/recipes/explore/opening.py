@@ -68,6 +68,11 @@ class Opened:
         return self.traced.net
 
     @property
+    def teacher_macs(self) -> int:
+        """Multiply-accumulates of the network that trials learn from; 0 where they learn from the classes alone."""
+        return self.net.macs if self.request.distill else 0
+
+    @property
     def epochs(self) -> float:
         """Passes over the training data of one network in full."""
         assert self.request.data is not None

@@ -209,8 +209,7 @@ def _check_budget(opened: Opened, pace: Pace) -> None:
         UsageError: It is too small; says how long one trial takes.
     """
     budget_s = opened.request.budget_s
-    macs, distill = opened.net.macs, opened.request.distill
-    work = Work(macs=macs, epochs=opened.epochs, dynamic=False, teacher_macs=macs if distill else 0)
+    work = Work(macs=opened.net.macs, epochs=opened.epochs, dynamic=False, teacher_macs=opened.teacher_macs)
     trial_s = pace.trial_s([work]) + reserve_s(opened, pace, networks=0)
     if budget_s is not None and trial_s > budget_s:
         raise UsageError(

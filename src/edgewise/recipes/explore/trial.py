@@ -13,12 +13,13 @@ from edgewise.recipes.explore.threads import torch_threads
 from edgewise.recipes.records import LoadedModel
 from edgewise.recipes.runs import is_finished, load_run, write_run
 from edgewise.recipes.training import CHECKPOINT_FILE, FULL_DISTILL_WEIGHT, START_FILE, bring_to_start, open_named
+from edgewise.train.calibrate import N_BATCHES
 from edgewise.train.data import Dataset
 from edgewise.train.evaluate import accuracy
 from edgewise.train.loop import Checkpoint, FineTune, FineTuneResult, Goal, fine_tune
 
-_BATCHES, _BATCHES_BEFORE_TRAINING = 50, 12
-"""Batches that batch norms are measured with: fewer where training goes on with them, and takes longer than that."""
+_BATCHES_BEFORE_TRAINING = 12
+"""Batches that batch norms are measured with where training goes on with them, and takes longer than that."""
 CHECKPOINT_EVERY_S = 30.0
 """Seconds between checkpoints within an epoch."""
 
@@ -66,7 +67,7 @@ def _train(task: TrialTask, data: Dataset, progress: Progress) -> TrialOutcome:
     loaded = load_run(task.start).loaded
     checkpoint = Checkpoint(path=task.folder / CHECKPOINT_FILE, resume=True, every_s=CHECKPOINT_EVERY_S)
     if task.recalibrate:
-        n_batches = _BATCHES_BEFORE_TRAINING if task.epochs else _BATCHES
+        n_batches = _BATCHES_BEFORE_TRAINING if task.epochs else N_BATCHES
         bring_to_start(loaded.model, data, task.folder, resume=True, n_batches=n_batches, progress=progress)
     if task.epochs == 0:
         tuned, score, seconds, kept = loaded.model.eval(), accuracy(loaded.model, data.validation, gate=untimed), 0.0, "tuned"
