@@ -17,6 +17,7 @@ def quick_bench(monkeypatch: pytest.MonkeyPatch) -> None:
         "kind": "measured",
         "latency_s": 2e-3,
         "min_s": 2e-3,
+        "ratio": 1.0,
         "q1_s": 2e-3,
         "q3_s": 2e-3,
         "repeats": 3,
