@@ -105,6 +105,14 @@ def test_progress_counts_scoring_too() -> None:
     assert notes.steps == pytest.approx(notes.total)
 
 
+def test_a_known_score_is_not_found_again() -> None:
+    scores = iter([0.5, 0.8])
+    goal = Goal(evaluate=lambda _: next(scores), score_before=0.9)
+    result = fine_tune(small_cnn(), random_loaders(), config=QUICK, goal=goal)
+    assert (result.kept, result.accuracy_validation, result.score_before) == ("initial", 0.9, 0.9)
+    assert next(scores, None) is None
+
+
 def test_worse_weights_are_not_kept() -> None:
     scores = iter([0.9, 0.5, 0.8])
     notes = Notes()

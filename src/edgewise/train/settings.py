@@ -70,6 +70,7 @@ class Goal:
         regime: What changes the network from step to step; none for a network that stays as it is.
         gate: Passed before every step and every batch that is scored, so that training can give way to a timing;
             none to give way to nothing. It changes no result. ``evaluate`` passes it itself, if at all.
+        score_before: Score of the network as given, where it is known already; none to score it first.
     """
 
     loss: Loss | None = None
@@ -77,3 +78,4 @@ class Goal:
     teacher: nn.Module | None = None
     regime: Regime | None = None
     gate: Gate | None = None
+    score_before: float | None = None

@@ -117,7 +117,8 @@ class Trainer:
                 self._choose_layout(first[0])
         self._restore()
         if not self.resumed:
-            self.score_before = self._score()
+            known = self._goal.score_before
+            self.score_before = self._score() if known is None else known
         self._trained, self._ready = spread(self.model), True
         n_left = self._n_steps - self._done
         self._progress.start("fine-tuning", n_left + math.ceil(n_left / self._steps_per_epoch) * self._scoring_steps)

@@ -82,6 +82,7 @@ def task(number: int, given: Path, out: Path, *, epochs: float = 0.25) -> TrialT
         threads=1,
         data=DataRequest(data="digits"),
         start=given,
+        accuracy_before=None,
         teacher=given if number else None,
         folder=out / f"trial-{number}",
     )

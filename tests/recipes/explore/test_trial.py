@@ -60,6 +60,7 @@ def task(start: Path, folder: Path, **changes: object) -> TrialTask:
         "threads": 1,
         "data": DataRequest(data="digits"),
         "start": start,
+        "accuracy_before": None,
         "teacher": None,
         "folder": folder,
     }

@@ -92,6 +92,7 @@ class Engine:
                 threads=opened.threads,
                 data=request.data,
                 start=start if rung == 0 else scratch / f"rung-{rung - 1}",
+                accuracy_before=trial.rungs[-1].accuracy_validation if trial.rungs else None,
                 teacher=self._study.folder.given if request.distill else None,
                 folder=scratch / f"rung-{rung}",
             )

@@ -31,6 +31,7 @@ class TrialTask:
         threads: Threads that train; part of what decides the last bits of the weights.
         data: What to train and judge with; its ``epochs`` are not read.
         start: Run folder with the network to start from.
+        accuracy_before: Of that network on the validation part, where a rung before found it; none to judge it first.
         teacher: Run folder of the network whose outputs are learnt from too; none to learn from the classes alone.
         folder: Where the run folder of the result goes. An unfinished one there is gone on with.
     """
@@ -45,6 +46,7 @@ class TrialTask:
     threads: int
     data: DataRequest
     start: Path
+    accuracy_before: float | None
     teacher: Path | None
     folder: Path
 

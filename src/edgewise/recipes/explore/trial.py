@@ -94,7 +94,8 @@ def _tune(task: TrialTask, loaded: LoadedModel, data: Dataset, checkpoint: Check
     distill_weight = 0.0 if task.teacher is None else FULL_DISTILL_WEIGHT
     config = FineTune(epochs=task.epochs, lr=task.lr, seed=task.point.seed, distill_weight=distill_weight)
     gates, teacher = loaded.gates, None if task.teacher is None else load_run(task.teacher).loaded.model
-    goal = Goal(regime=None if gates is None else RatioAscent(plan=gates, ramp=task.ramp), teacher=teacher, gate=untimed)
+    regime = None if gates is None else RatioAscent(plan=gates, ramp=task.ramp)
+    goal = Goal(regime=regime, teacher=teacher, gate=untimed, score_before=task.accuracy_before)
     return fine_tune(loaded.model, data, config=config, goal=goal, checkpoint=checkpoint, progress=progress)
 
 
