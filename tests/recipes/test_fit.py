@@ -15,10 +15,11 @@ from edgewise.ir import WidthPlan
 from edgewise.measure.sampling import Sample
 from edgewise.recipes import solving
 from edgewise.recipes.fit import FitResult, run_fit
-from edgewise.recipes.fitting import Attempt, better, reached_of
+from edgewise.recipes.fitting import Attempt, better
 from edgewise.recipes.inspect import inspect_model
 from edgewise.recipes.requests import FitRequest, ModelRequest
 from edgewise.recipes.runs import load_run
+from edgewise.recipes.timing import reached_of
 from edgewise.recipes.worth import importance_worth
 from edgewise.trace import trace
 from edgewise.widths.exact import solve_exact

@@ -8,7 +8,7 @@ from torch import nn
 
 from edgewise._core.errors import TargetError
 from edgewise._core.progress import Progress
-from edgewise._core.units import LatencyTarget, format_seconds
+from edgewise._core.units import format_seconds
 from edgewise.ir import NetSpec, WidthPlan
 from edgewise.measure.database import LatencyDatabase
 from edgewise.measure.sampling import Sample
@@ -16,7 +16,7 @@ from edgewise.recipes.profile import Profiled, candidates_of
 from edgewise.recipes.requests import FitRequest
 from edgewise.recipes.solving import channel_scores, edges_around, keeps_limits, limits_of, solve_in_two
 from edgewise.recipes.staircases import DEFAULT_FLOOR, edges_of_tie, step_of_tie
-from edgewise.recipes.timing import TimingJob, time_together
+from edgewise.recipes.timing import TimingJob, reached_of, time_together
 from edgewise.recipes.training import Lessons
 from edgewise.recipes.worth import importance_worth
 from edgewise.trace import apply_plan, choose_channels
@@ -281,18 +281,3 @@ def better(best: Attempt | None, new: Attempt) -> Attempt:
     if best.met and not new.met:
         return best
     return new if (new.ratio > best.ratio) == new.met else best
-
-
-def reached_of(target: LatencyTarget, sample: Sample, *, baseline: Sample) -> float:
-    """What a network takes as a share of the target; 1 or less meets it.
-
-    A share of the original's latency is judged by the median over the rounds of their interleaved run, a time by the median.
-
-    Example:
-        >>> one, other = Sample(times_s=(6.0, 9.0)), Sample(times_s=(10.0, 15.0))
-        >>> round(reached_of(LatencyTarget(ratio=0.8), one, baseline=other), 6)
-        0.75
-    """
-    if target.ratio is not None:
-        return sample.ratio_to(baseline) / target.ratio
-    return sample.latency_s / target.seconds(baseline.latency_s)

@@ -10,6 +10,7 @@ from torch import nn
 
 from edgewise._core.errors import UsageError
 from edgewise._core.progress import Progress, SilentProgress
+from edgewise._core.units import LatencyTarget
 from edgewise.measure.database import LatencyDatabase, piece_key
 from edgewise.measure.runtimes import Runtime
 from edgewise.measure.sampling import Sample, Schedule, measure_interleaved
@@ -169,3 +170,18 @@ def _open_dynamic(job: TimingJob) -> Session:
     if job.runtime.settings.device == OPENVINO:
         return load_dynamic_file(job.file, job.runtime.settings, inputs=job.loaded.inputs(batch=job.runtime.settings.batch))
     return job.runtime.load_file(job.file)
+
+
+def reached_of(target: LatencyTarget, sample: Sample, *, baseline: Sample) -> float:
+    """What a network takes as a share of the target; 1 or less meets it.
+
+    A share of the original's latency is judged by the median over the rounds of their interleaved run, a time by the median.
+
+    Example:
+        >>> one, other = Sample(times_s=(6.0, 9.0)), Sample(times_s=(10.0, 15.0))
+        >>> round(reached_of(LatencyTarget(ratio=0.8), one, baseline=other), 6)
+        0.75
+    """
+    if target.ratio is not None:
+        return sample.ratio_to(baseline) / target.ratio
+    return sample.latency_s / target.seconds(baseline.latency_s)

@@ -31,13 +31,13 @@ class DenseTimes:
 
     @property
     def fastest(self) -> str:
-        """The runtime with the smallest minimum."""
-        return min(self.samples, key=lambda name: self.samples[name].min_s)
+        """The runtime with the smallest median."""
+        return min(self.samples, key=lambda name: self.samples[name].latency_s)
 
     @property
-    def fastest_s(self) -> float:
-        """Its minimum."""
-        return self.samples[self.fastest].min_s
+    def best(self) -> Sample:
+        """The timings in that runtime."""
+        return self.samples[self.fastest]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,16 +59,16 @@ class SideBySide:
     batch: int
 
     def to_json(self, *, ideal: float) -> dict[str, Any]:
-        """The figures as JSON values; ``dense_s`` and ``dynamic_s`` are minima, as the ratio of two rows compares them."""
-        sample, fastest = self.dynamic[-1], self.dense.samples[self.dense.fastest]
-        speedup = fastest.min_s / sample.min_s
+        """The figures as JSON values; ``dense_s`` and ``dynamic_s`` are medians, ``speedup`` the median of dense over dynamic by rounds."""
+        sample, fastest = self.dynamic[-1], self.dense.best
+        speedup = fastest.ratio_to(sample)
         return {
             "kind": "measured",
-            "dense_s": fastest.min_s,
-            "dense_median_s": fastest.latency_s,
+            "dense_s": fastest.latency_s,
+            "dense_min_s": fastest.min_s,
             "dense_runtime": self.dense.fastest,
-            "dynamic_s": sample.min_s,
-            "dynamic_median_s": sample.latency_s,
+            "dynamic_s": sample.latency_s,
+            "dynamic_min_s": sample.min_s,
             "dynamic_runtime": self.runtime,
             "speedup": speedup,
             "ideal_speedup": ideal,

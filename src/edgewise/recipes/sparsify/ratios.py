@@ -19,6 +19,7 @@ from edgewise.recipes.records import LoadedModel
 from edgewise.recipes.sparsify.latency import DenseTimes, time_side_by_side
 from edgewise.recipes.sparsify.request import RatioRequest, SparsifyRequest
 from edgewise.recipes.sparsify.training import held_out
+from edgewise.recipes.timing import reached_of
 from edgewise.train.batches import JudgedData, first_images
 from edgewise.train.calibrate import recalibrate_batch_norm
 from edgewise.train.evaluate import mean_cross_entropy
@@ -155,26 +156,27 @@ def choose_for_latency(
     Raises:
         TargetError: It is out of reach.
     """
-    assert request.ratios.latency is not None
-    target_s = request.ratios.latency.seconds(dense.fastest_s)
+    target, dense_s = request.ratios.latency, dense.best.latency_s
+    assert target is not None
     prices = _kernel_prices(request, start, progress=progress)
-    fixed_s, scale, corrections = dense.fastest_s - sum(prices.values_at(0.0, 0.0)), 1.0, -1
+    fixed_s, scale, corrections = dense_s - sum(prices.values_at(0.0, 0.0)), 1.0, -1
     while corrections < MOST_CORRECTIONS:
         corrections += 1
-        choice = _choice(start.plan, sensitivity, prices, limit=target_s * scale - fixed_s)
+        choice = _choice(start.plan, sensitivity, prices, limit=target.seconds(dense_s) * scale - fixed_s)
         predicted_s = choice.cost + fixed_s
         timing = time_side_by_side(request, start.loaded, [GatedNetwork(start.loaded.model, choice.plan)], progress=progress)
-        target_s, measured_s = request.ratios.latency.seconds(timing.dense.fastest_s), timing.dynamic[-1].min_s
-        progress.note(f"predicted {predicted_s * 1e3:.3f} ms, measured {measured_s * 1e3:.3f} ms, target {target_s * 1e3:.3f} ms")
-        if measured_s <= target_s:
+        sample = timing.dynamic[-1]
+        reached = reached_of(target, sample, baseline=timing.dense.best)
+        progress.note(f"predicted {predicted_s * 1e3:.3f} ms, measured {sample.latency_s * 1e3:.3f} ms, {reached:.3f} of the target")
+        if reached <= 1:
             break
-        scale *= 0.98 * target_s / measured_s
+        scale *= 0.98 / reached
     return Chosen(
         plan=choice.plan,
-        target=str(request.ratios.latency),
+        target=str(target),
         predicted_loss=choice.loss,
         predicted=predicted_s,
-        met=measured_s <= target_s,
+        met=reached <= 1,
         corrections=corrections,
         sensitivity=sensitivity,
     )

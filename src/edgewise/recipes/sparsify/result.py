@@ -51,7 +51,7 @@ def result_value(
 ) -> dict[str, Any]:
     """The content of ``result.json``; ``macs`` counts convolutions alone, as the tutorial does."""
     judged, timing, count = found.judged, found.timing, count_macs(found.net, found.plan)
-    fastest = None if timing is None else timing.dense.samples[timing.dense.fastest]
+    fastest = None if timing is None else timing.dense.best
     last = None if timing is None else timing.dynamic[-1]
     return {
         "command": "sparsify",

@@ -157,7 +157,7 @@ def _measured(request: SparsifyRequest, found: Found, *, progress: Progress) -> 
     network = judged.model
     timing = time_side_by_side(request, loaded, _at_budgets(network), progress=progress)
     if network.budgets:
-        network = timed(network, tuple(sample.min_s for sample in timing.dynamic)).eval()
+        network = timed(network, tuple(sample.latency_s for sample in timing.dynamic)).eval()
     return replace(found, judged=replace(judged, model=network), timing=timing)
 
 
