@@ -14,7 +14,7 @@ from edgewise.testing.width_problems import ProblemShape, brute_force, random_wi
 from edgewise.widths import _milp, exact
 from edgewise.widths.algorithm2 import search_algorithm2
 from edgewise.widths.exact import solve_exact, solve_fastest
-from edgewise.widths.problem import Factor, Limits, Link, Order, UnreachableError, Variable, WidthProblem, params_value
+from edgewise.widths.problem import IMPOSSIBLE_S, Factor, Limits, Link, Order, UnreachableError, Variable, WidthProblem, params_value
 from edgewise.widths.rounding import search_rounding
 
 KINDS = st.sampled_from(["chain", "residual", "concat"])
@@ -59,6 +59,34 @@ def test_it_finds_what_trying_everything_finds(kind, seed, as_params):
     (worth, latency_s), (best_worth, best_latency_s) = outcome(solve_exact, problem, limits), outcome(brute_force, problem, limits)
     assert worth == pytest.approx(best_worth, rel=1e-9, nan_ok=True)
     assert latency_s == pytest.approx(best_latency_s, rel=1e-3, nan_ok=True)
+
+
+def with_impossible_options(problem, rng):
+    """The same with some pairs of options that cannot go together, and latencies as small as those of a fast network."""
+    present = problem.present()
+
+    def changed(factor):
+        latency_s = factor.latency_s * 1e-6
+        if len(factor.variables) == 2:
+            barred = rng.random(latency_s.shape) < 0.2
+            barred[tuple(present[name] for name in factor.variables)] = False
+            latency_s[barred] = IMPOSSIBLE_S
+        return replace(factor, latency_s=latency_s)
+
+    constant = replace(problem.constant, latency_s=problem.constant.latency_s * 1e-6)
+    return replace(problem, factors=tuple(changed(factor) for factor in problem.factors), constant=constant)
+
+
+@settings(max_examples=80, deadline=None)
+@given(kind=KINDS, seed=st.integers(0, 10**6))
+def test_options_that_cannot_go_together_blur_nothing(kind, seed):
+    rng = np.random.default_rng(seed)
+    problem = with_impossible_options(random_width_problem(rng, kind=kind, shape=ProblemShape(n_variables=4, n_values=3)), rng)
+    limits = Limits(latency_s=problem.evaluate(problem.present()).latency_s * rng.uniform(0.5, 1.2))
+    (worth, latency_s), (best_worth, best_latency_s) = outcome(solve_exact, problem, limits), outcome(brute_force, problem, limits)
+    assert worth == pytest.approx(best_worth, rel=1e-9, nan_ok=True)
+    assert latency_s == pytest.approx(best_latency_s, rel=1e-3, nan_ok=True)
+    assert math.isnan(latency_s) or solve_fastest(problem, limits).totals.latency_s <= latency_s
 
 
 @settings(max_examples=30, deadline=None)

@@ -68,7 +68,7 @@ def run_highs(
             result = milp(
                 cost,
                 integrality=program.integrality,
-                bounds=Bounds(0.0, 1.0),
+                bounds=Bounds(0.0, program.allowed),
                 constraints=LinearConstraint(matrix, low, high),
                 options=options,
             )

@@ -7,7 +7,7 @@ import numpy as np
 from scipy import sparse
 
 from edgewise.widths._tables import Tables, merge
-from edgewise.widths.problem import Link, Order, WidthProblem
+from edgewise.widths.problem import IMPOSSIBLE_S, Link, Order, WidthProblem
 from edgewise.widths.solution import METRICS, TOLERANCE, Limits
 
 _ROW_RANGE = 1e3  # a limit's row is scaled so that HiGHS' 1e-6 is 1e-9 of what the tables can add up to
@@ -23,6 +23,8 @@ class Program:
         pair_starts: First column of each pair ``(i, j)`` of variable indices.
         metrics: Shape ``(4, columns)``: what each column adds to each total, least option at 0.
         base: What is added whatever is chosen, shape ``(4,)``.
+        allowed: 1 for each column that may be chosen, 0 for options that cannot go together: their price would be so far
+            from all others that HiGHS, which keeps a row to a share of its largest numbers, could not tell these apart.
         integrality: 1 for binaries, 0 for pair columns.
         rows: Structure: one option each, marginals, links, orders.
         lower: Lower bound of each row.
@@ -34,6 +36,7 @@ class Program:
     pair_starts: dict[tuple[int, int], int]
     metrics: np.ndarray
     base: np.ndarray
+    allowed: np.ndarray
     integrality: np.ndarray
     rows: sparse.csr_array
     lower: np.ndarray
@@ -129,7 +132,7 @@ def build_program(problem: WidthProblem) -> Program:
     for i, j in tables.pairs:
         pair_starts[i, j] = n_columns
         n_columns += sizes[i] * sizes[j]
-    metrics, base = _metrics(tables, problem.constant.as_array())
+    metrics, base, allowed = _metrics(tables, problem.constant.as_array())
     rows = _Rows()
     for start, size in zip(starts, sizes, strict=True):
         rows.add(np.arange(start, start + size), np.ones(size), 1.0, 1.0)
@@ -150,6 +153,7 @@ def build_program(problem: WidthProblem) -> Program:
         pair_starts=pair_starts,
         metrics=metrics,
         base=base,
+        allowed=allowed,
         integrality=integrality,
         rows=rows.matrix(n_columns),
         lower=lower,
@@ -157,19 +161,22 @@ def build_program(problem: WidthProblem) -> Program:
     )
 
 
-def _metrics(tables: Tables, constant: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Tables as one row of columns per metric, each table shifted so that its least entry is 0.
+def _metrics(tables: Tables, constant: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Tables as one row of columns per metric, each table shifted so that its least entry is 0; the base; the columns allowed.
 
     One cell of each table is chosen whatever happens, so a shift only moves the base; it
     keeps the numbers that HiGHS sees as small as the differences that matter.
     """
-    base, parts = constant.copy(), []
+    base, parts, allowed = constant.copy(), [], []
     for table in [*tables.unary, *tables.pairs.values()]:
         flat = table.reshape(len(METRICS), -1)
-        least = flat.min(axis=1)
+        possible = flat[METRICS.index("latency_s")] < IMPOSSIBLE_S
+        least = flat[:, possible].min(axis=1, initial=np.inf)
+        least[np.isinf(least)] = 0.0
         base += least
-        parts.append(flat - least[:, None])
-    return np.concatenate(parts, axis=1), base
+        parts.append(np.where(possible, flat - least[:, None], 0.0))
+        allowed.append(possible)
+    return np.concatenate(parts, axis=1), base, np.concatenate(allowed).astype(np.float64)
 
 
 def _add_marginals(rows: _Rows, cells: np.ndarray, start: int) -> None:

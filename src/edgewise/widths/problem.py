@@ -17,6 +17,7 @@ from edgewise._core.errors import SpecError
 from edgewise.widths.solution import METRICS, TOLERANCE, Limits, Solution, Totals, UnreachableError, unreachable
 
 __all__ = [
+    "IMPOSSIBLE_S",
     "METRICS",
     "TOLERANCE",
     "Factor",
@@ -31,6 +32,10 @@ __all__ = [
     "params_value",
     "unreachable",
 ]
+
+
+IMPOSSIBLE_S = 1e3
+"""A latency that marks options which cannot go together; no network takes so long."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -120,7 +125,7 @@ class Factor:
     Attributes:
         name: Usually the layer's.
         variables: One or two names; axis ``k`` of each table belongs to the k-th.
-        latency_s: Seconds.
+        latency_s: Seconds; :data:`IMPOSSIBLE_S` where the options cannot go together.
         params: Learnt parameters.
         macs: Multiply-accumulates.
         value: Worth to be made large, in any unit.

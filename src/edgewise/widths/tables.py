@@ -11,7 +11,7 @@ from edgewise._core.errors import PlanError
 from edgewise.cost.lowering import Group, Lowering
 from edgewise.cost.workload import Workload
 from edgewise.ir import Dim, NetSpec
-from edgewise.widths.problem import Factor, Link, Order, Variable, WidthProblem
+from edgewise.widths.problem import IMPOSSIBLE_S, Factor, Link, Order, Variable, WidthProblem
 from edgewise.widths.solution import Totals
 
 PriceWorkload = Callable[[Workload], float]
@@ -21,7 +21,6 @@ Announce = Callable[[Sequence[Workload]], object]
 Worth = Callable[[str, int], float]
 """Worth of a tie at a width: importance kept, or 0 where only parameters count."""
 _BINS = 12
-_IMPOSSIBLE_S = 1e3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -259,7 +258,7 @@ class TableBuilder:
             try:
                 widths = self._widths_for(group, chosen, variables)
             except PlanError:
-                self._prices[key] = (_IMPOSSIBLE_S, 0.0, 0.0)
+                self._prices[key] = (IMPOSSIBLE_S, 0.0, 0.0)
             else:
                 layers = [layer.with_widths(widths) for layer in group.layers]
                 seconds = self._pricing.group_s(group, widths)
