@@ -1,7 +1,7 @@
 """Accuracy at the same measured latency: ours against Torch-Pruning, on a trained ResNet-56 for CIFAR-10.
 
-Every contender is brought to 0.6x of the network's time in ONNX Runtime (one thread, batch 1, fp32; minima
-interleaved with the original), has its batch norms recalibrated, and gets the same fine-tuning: so many epochs
+Every contender is brought to 0.6x of the network's time in ONNX Runtime (one thread, batch 1, fp32; by the rounds
+of runs with the original), has its batch norms recalibrated, and gets the same fine-tuning: so many epochs
 of SGD with one cycle. Torch-Pruning gets ``round_to`` 1, 8 and 16, uniform and global, each with Taylor
 importance as ours (and with L2 in the rows so named), and of its ratios the smallest that reaches the time.
 It cannot prune through the zero-padded shortcuts of this network (the pruned network does not run), so as its
@@ -65,13 +65,13 @@ class Arena:
     db: Path | None
 
     def time_ratio(self, model: nn.Module) -> float:
-        """Time over that of the original: minima of one interleaved run in ONNX Runtime."""
+        """Time over that of the original in ONNX Runtime: the median over the rounds of one interleaved run."""
         runtime = open_runtime(RuntimeSettings(device="onnxruntime-cpu"))
         sessions = [runtime.load_module(one, (self.image,)) for one in (self.original, model)]
         before, after = measure_interleaved(sessions, _SCHEDULE)
         for session in sessions:
             session.close()
-        return after.min_s / before.min_s
+        return after.ratio_to(before)
 
 
 def torch_pruned(arena: Arena, *, ratio: float, round_to: int, scope: str, importance: str) -> nn.Module:

@@ -33,7 +33,7 @@ def test_a_small_demo_on_a_real_runtime(tmp_path: Path, brief_timing, monkeypatc
     value = json.loads((tmp_path / "demo.json").read_text())
     assert value["profile"]["probes"] > 0 and value["result"]["min_s"] > 0
     assert value["result"]["accuracy"] is not None and value["baseline"]["accuracy"] is not None
-    assert value["objective"] == "importance" and value["widths"] != value["widths_before"]
+    assert value["objective"] == "loss" and value["widths"] != value["widths_before"]
     assert load_run(run).loaded.trained
     assert (run / "report.html").stat().st_size > 10_000
 

@@ -144,7 +144,8 @@ def fit(
         out: Run folder to write, which every function and command takes as a model; none to write none.
         resume: Go on with the unfinished run in ``out``.
         solver: ``exact``, ``algorithm2`` (the tutorial's) or ``round``.
-        objective: Keep as much ``importance`` or as many ``params`` as possible; none for importance where weights are trained.
+        objective: Give up least ``loss``, measured tie by tie, or keep as much ``importance`` or as many ``params`` as possible;
+            none for the loss where weights are trained and there is data, and importance where there is one of both.
         importance: Judge channels by ``l2``, ``batch_norm`` or ``taylor``; none for taylor with data and l2 without.
         params_at_least: Smallest share of the parameters.
         macs_at_most: Largest share of the multiply-accumulates.

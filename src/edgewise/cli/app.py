@@ -129,7 +129,7 @@ def fit(
         typer.Option(
             "--objective",
             metavar="O",
-            help="Keep as much importance or as many params as possible; importance where there are weights or data.",
+            help="Give up least loss, or keep most importance or params; by default loss with weights and data.",
             show_default=False,
         ),
     ] = None,

@@ -14,11 +14,10 @@ from edgewise.measure.database import LatencyDatabase
 from edgewise.measure.sampling import Sample
 from edgewise.recipes.profile import Profiled, candidates_of
 from edgewise.recipes.requests import FitRequest
-from edgewise.recipes.solving import channel_scores, edges_around, keeps_limits, limits_of, solve_in_two
+from edgewise.recipes.solving import channel_scores, edges_around, judged_worth, keeps_limits, limits_of, objective_of, solve_in_two
 from edgewise.recipes.staircases import DEFAULT_FLOOR, edges_of_tie, step_of_tie
 from edgewise.recipes.timing import TimingJob, reached_of, time_together
 from edgewise.recipes.training import Lessons
-from edgewise.recipes.worth import importance_worth
 from edgewise.trace import apply_plan, choose_channels
 from edgewise.widths.problem import WidthProblem
 from edgewise.widths.solution import Solution, UnreachableError
@@ -49,7 +48,7 @@ class Attempt:
         corrected_s: Prediction times the ratio known before this attempt was measured.
         target_s: The target in seconds.
         met: Whether it is met, and the rules on parameters and MACs hold.
-        objective: ``importance`` or ``params``.
+        objective: ``loss``, ``importance`` or ``params``.
         corrections: Attempts after the first.
         solution: The solver's own figures.
         audit: Every network measured on the way: name, predicted, measured.
@@ -94,15 +93,17 @@ class Fitter:
     ) -> None:
         self._request, self._profiled, self._database = request, profiled, database
         self._progress = progress
-        known = profiled.loaded.trained or lessons is not None
-        self.objective = request.objective or ("importance" if known else "params")
+        model, structure = profiled.loaded.model, profiled.structure
+        self.objective = objective_of(request, trained=profiled.loaded.trained, lessons=lessons)
         self._floor = request.width_floor or (PARAMS_FLOOR if self.objective == "params" else DEFAULT_FLOOR)
-        self._scores = channel_scores(request, profiled.loaded.model, profiled.traced, lessons=lessons)
-        worth = importance_worth(profiled.net, self._scores) if self.objective == "importance" else None
+        self._scores = channel_scores(request, model, profiled.traced, lessons=lessons)
+        self.objective, worth = judged_worth(
+            self.objective, model, profiled.traced, structure.variables, scores=self._scores, lessons=lessons, progress=progress
+        )
         pricing = profiled.pricing()
-        self._builder = TableBuilder(pricing, profiled.structure, worth)
-        self._candidates = self._within(candidates_of(profiled.device, profiled.net, profiled.structure, floor=self._floor))
-        self._edges = self._within(candidates_of(profiled.device, profiled.net, profiled.structure, floor=self._floor, all_edges=True))
+        self._builder = TableBuilder(pricing, structure, worth)
+        self._candidates = self._within(candidates_of(profiled.device, profiled.net, structure, floor=self._floor))
+        self._edges = self._within(candidates_of(profiled.device, profiled.net, structure, floor=self._floor, all_edges=True))
         self._steps = {name: step_of_tie(profiled.device, pricing.lowering, profiled.net, name) for name in self._candidates}
 
     def run(self) -> Attempt:

@@ -16,7 +16,7 @@ PRECISIONS = ("fp32", "bf16")
 """Precisions that a runtime may be asked for."""
 SOLVERS = ("exact", "algorithm2", "round")
 """Solvers of ``fit``."""
-OBJECTIVES = ("importance", "params")
+OBJECTIVES = ("loss", "importance", "params")
 """What ``fit`` keeps as large as possible."""
 IMPORTANCES = ("l2", "batch_norm", "taylor")
 """How the importance of a channel is judged."""
@@ -181,7 +181,8 @@ class FitRequest:
         keep: Layers whose widths stay.
         only: Layers whose widths alone may change; empty for all.
         solver: ``exact``, ``algorithm2`` or ``round``.
-        objective: ``importance`` or ``params``; none for importance with weights or data and params without.
+        objective: ``loss``, ``importance`` or ``params``; none for the loss where weights are trained and there is data, importance
+            with one of both, and params without.
         importance: ``l2``, ``batch_norm`` or ``taylor``; none for taylor with data and l2 without.
         params_at_least: Smallest share of the baseline's parameters; none for no such rule.
         macs_at_most: Largest share of the baseline's multiply-accumulates; none for no such rule.
@@ -224,6 +225,8 @@ class FitRequest:
         _check_seed(self.seed)
         if self.importance == "taylor" and self.data is None:
             raise UsageError("--importance taylor needs gradients, and so --data; without data use l2 or batch_norm")
+        if self.objective == "loss" and self.data is None:
+            raise UsageError("--objective loss judges layers on images, and so needs --data; without data use importance or params")
         if self.distill and self.data is None:
             raise UsageError("--distill trains, and so needs --data, got none; add --data digits or imagefolder:PATH")
         if self.resume and self.out is None:

@@ -1,6 +1,6 @@
 """What ``fit`` asks of the solvers, whatever prices the network."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 from torch import nn
@@ -8,13 +8,16 @@ from torch import nn
 from edgewise._core.progress import Progress
 from edgewise.ir import NetSpec
 from edgewise.recipes.requests import FitRequest
+from edgewise.recipes.tie_losses import measure_tie_losses
 from edgewise.recipes.training import Lessons
+from edgewise.recipes.worth import importance_worth
 from edgewise.trace import Traced, score_channels
 from edgewise.widths.algorithm2 import solve_algorithm2
 from edgewise.widths.exact import solve_exact
 from edgewise.widths.problem import WidthProblem
 from edgewise.widths.rounding import solve_rounding
 from edgewise.widths.solution import Limits, Solution
+from edgewise.widths.tables import Worth
 
 SOLVE_SECONDS = 20.0
 """Time limit of one exact search."""
@@ -84,3 +87,51 @@ def channel_scores(request: FitRequest, model: nn.Module, traced: Traced, *, les
         batches = [(inputs, target) for inputs, target in lessons.batches]
         return dict(score_channels(model, traced, kind="taylor", batches=batches, loss=lessons.loss))
     return dict(score_channels(model, traced, kind="batch_norm" if kind == "batch_norm" else "l2"))
+
+
+def objective_of(request: FitRequest, *, trained: bool, lessons: Lessons | None) -> str:
+    """What to keep as much as possible of: as asked, else by what is known of the network.
+
+    Args:
+        request: May name it.
+        trained: Whether the network's weights are more than initial draws.
+        lessons: Batches to judge it by; none without data.
+    """
+    if request.objective is not None:
+        return request.objective
+    if trained and lessons is not None:
+        return "loss"
+    return "importance" if trained or lessons is not None else "params"
+
+
+def judged_worth(
+    objective: str,
+    model: nn.Module,
+    traced: Traced,
+    ties: Iterable[str],
+    *,
+    scores: Mapping[str, np.ndarray],
+    lessons: Lessons | None,
+    progress: Progress,
+) -> tuple[str, Worth | None]:
+    """What widths are worth by an objective.
+
+    Args:
+        objective: ``loss``, ``importance`` or ``params``.
+        model: The network as it came.
+        traced: Its trace.
+        ties: Ties that may change.
+        scores: Importance of their channels.
+        lessons: Batches that the loss is measured on; none without data.
+        progress: Is told how far it is.
+
+    Returns:
+        The objective, ``importance`` where measuring the loss would take too long, and the worth; none for parameters.
+    """
+    if objective == "params":
+        return objective, None
+    if objective == "loss" and lessons is not None:
+        losses = measure_tie_losses(model, traced, ties, scores=scores, lessons=lessons, progress=progress)
+        if losses is not None:
+            return objective, losses.worth()
+    return "importance", importance_worth(traced.net, scores)

@@ -16,8 +16,8 @@ from edgewise.recipes.profile import profile_model
 from edgewise.recipes.requests import ProfileRequest
 from edgewise.recipes.simulated.profile import profile_simulated
 from edgewise.recipes.simulated.solving import SimulatedSolver
+from edgewise.recipes.solving import judged_worth, objective_of
 from edgewise.recipes.staircases import DEFAULT_FLOOR
-from edgewise.recipes.worth import importance_worth
 from edgewise.widths.solution import UnreachableError
 
 
@@ -132,7 +132,16 @@ class _Simulated:
         self._request, self._progress = opened.fit_request(), progress
         wanted = ProfileRequest(model=self._request.model, device=self._request.device, seed=self._request.seed)
         self._profile = profile_simulated(opened.loaded, wanted, progress=progress)
-        self._worth = importance_worth(self._profile.net, opened.scores())
+        profile, trained = self._profile, opened.loaded.trained
+        _, self._worth = judged_worth(
+            objective_of(self._request, trained=trained, lessons=opened.lessons()),
+            opened.loaded.model,
+            profile.traced,
+            profile.structure.variables,
+            scores=opened.scores(),
+            lessons=opened.lessons(),
+            progress=progress,
+        )
 
     def share_of(self, target: LatencyTarget) -> float:
         latency_s = self._profile.simulation.latency_s

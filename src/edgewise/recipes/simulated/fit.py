@@ -19,11 +19,10 @@ from edgewise.recipes.simulated.profile import SimulatedProfile, profile_simulat
 from edgewise.recipes.simulated.simulate import Simulation, simulate_net
 from edgewise.recipes.simulated.solving import SimulatedSolver
 from edgewise.recipes.simulated.why import explain_simulated
-from edgewise.recipes.solving import channel_scores, keeps_limits
+from edgewise.recipes.solving import channel_scores, judged_worth, keeps_limits, objective_of
 from edgewise.recipes.staircases import DEFAULT_FLOOR
 from edgewise.recipes.training import Course, Trained
 from edgewise.recipes.unfinished import settings_of
-from edgewise.recipes.worth import importance_worth
 from edgewise.trace import apply_plan, choose_channels
 from edgewise.widths.solution import Solution
 
@@ -62,11 +61,13 @@ def fit_simulated(request: FitRequest, loaded: LoadedModel, course: Course, *, p
     """
     start_s = time.monotonic()
     settings = settings_of(request, loaded)
-    objective = request.objective or ("importance" if loaded.trained or course.lessons is not None else "params")
+    lessons = course.lessons
+    objective = objective_of(request, trained=loaded.trained, lessons=lessons)
     floor = request.width_floor or (PARAMS_FLOOR if objective == "params" else DEFAULT_FLOOR)
     profile = profile_simulated(loaded, _profile_request(request, floor=floor), progress=progress)
-    scores = channel_scores(request, profile.loaded.model, profile.traced, lessons=course.lessons)
-    worth = importance_worth(profile.net, scores) if objective == "importance" else None
+    scores = channel_scores(request, profile.loaded.model, profile.traced, lessons=lessons)
+    ties = profile.structure.variables
+    objective, worth = judged_worth(objective, loaded.model, profile.traced, ties, scores=scores, lessons=lessons, progress=progress)
     solver = SimulatedSolver(request, profile, worth=worth, floor=floor, progress=progress)
     solution, widths = solver.run()
     plan = choose_channels(profile.traced, widths, scores)
