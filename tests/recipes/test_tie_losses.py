@@ -12,7 +12,7 @@ from edgewise._core.units import parse_latency
 from edgewise.recipes import tie_losses
 from edgewise.recipes.requests import FitRequest, ModelRequest
 from edgewise.recipes.solving import judged_worth, objective_of
-from edgewise.recipes.tie_losses import TieLosses, measure_tie_losses
+from edgewise.recipes.tie_losses import Given, TieLosses, measure_tie_losses
 from edgewise.recipes.training import Lessons
 from edgewise.recipes.worth import importance_worth
 from edgewise.trace import Traced, trace
@@ -51,8 +51,8 @@ def lessons(n_batches: int = 2, n_images: int = 40) -> Lessons:
 
 def losses(model: nn.Module, judged: Lessons, progress: SilentProgress | None = None) -> tuple[TieLosses | None, str]:
     found, tie = traced(model)
-    scores = {tie: SCORES}
-    return measure_tie_losses(model, found, [tie], scores=scores, lessons=judged, progress=progress or SilentProgress()), tie
+    given = Given(model=model, traced=found, scores={tie: SCORES})
+    return measure_tie_losses(given, judged, [tie], progress=progress or SilentProgress()), tie
 
 
 def test_each_width_loses_what_its_channels_said() -> None:
@@ -85,7 +85,8 @@ def test_a_narrow_tie_is_judged_at_few_widths() -> None:
     model = nn.Sequential(nn.Conv2d(1, 2, 1), nn.Conv2d(2, 1, 1)).eval()
     found = trace(model, (torch.zeros(1, 1, 1, 1),))
     tie = next(tie.name for tie in found.net.ties if tie.width == 2)
-    measured = measure_tie_losses(model, found, [tie], scores={tie: np.ones(2)}, lessons=lessons(), progress=SilentProgress())
+    given = Given(model=model, traced=found, scores={tie: np.ones(2)})
+    measured = measure_tie_losses(given, lessons(), [tie], progress=SilentProgress())
     assert measured is not None and measured.widths[tie] == (1, 2)
     assert measured.worth()(tie, 1) == -measured.rises[tie][0]
 
@@ -115,11 +116,11 @@ def test_where_there_is_no_time_importance_decides(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(tie_losses, "_MOST_SECONDS", 0.0)
     model = sums()
     found, tie = traced(model)
-    asked = {"scores": {tie: SCORES}, "lessons": lessons(), "progress": SilentProgress()}
-    objective, worth = judged_worth("loss", model, found, [tie], **asked)  # type: ignore[arg-type]
+    given = Given(model=model, traced=found, scores={tie: SCORES})
+    objective, worth = judged_worth("loss", given, [tie], lessons=lessons(), progress=SilentProgress())
     assert objective == "importance" and worth is not None
     assert worth(tie, 2) == importance_worth(found.net, {tie: SCORES})(tie, 2)
-    assert judged_worth("params", model, found, [tie], **asked) == ("params", None)  # type: ignore[arg-type]
+    assert judged_worth("params", given, [tie], lessons=lessons(), progress=SilentProgress()) == ("params", None)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from edgewise.recipes.profile import Profiled, candidates_of
 from edgewise.recipes.requests import FitRequest
 from edgewise.recipes.solving import channel_scores, edges_around, judged_worth, keeps_limits, limits_of, objective_of, solve_in_two
 from edgewise.recipes.staircases import DEFAULT_FLOOR, edges_of_tie, step_of_tie
+from edgewise.recipes.tie_losses import Given
 from edgewise.recipes.timing import TimingJob, reached_of, time_together
 from edgewise.recipes.training import Lessons
 from edgewise.trace import apply_plan, choose_channels
@@ -97,9 +98,8 @@ class Fitter:
         self.objective = objective_of(request, trained=profiled.loaded.trained, lessons=lessons)
         self._floor = request.width_floor or (PARAMS_FLOOR if self.objective == "params" else DEFAULT_FLOOR)
         self._scores = channel_scores(request, model, profiled.traced, lessons=lessons)
-        self.objective, worth = judged_worth(
-            self.objective, model, profiled.traced, structure.variables, scores=self._scores, lessons=lessons, progress=progress
-        )
+        given = Given(model=model, traced=profiled.traced, scores=self._scores)
+        self.objective, worth = judged_worth(self.objective, given, structure.variables, lessons=lessons, progress=progress)
         pricing = profiled.pricing()
         self._builder = TableBuilder(pricing, structure, worth)
         self._candidates = self._within(candidates_of(profiled.device, profiled.net, structure, floor=self._floor))

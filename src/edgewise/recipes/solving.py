@@ -8,7 +8,7 @@ from torch import nn
 from edgewise._core.progress import Progress
 from edgewise.ir import NetSpec
 from edgewise.recipes.requests import FitRequest
-from edgewise.recipes.tie_losses import measure_tie_losses
+from edgewise.recipes.tie_losses import Given, measure_tie_losses
 from edgewise.recipes.training import Lessons
 from edgewise.recipes.worth import importance_worth
 from edgewise.trace import Traced, score_channels
@@ -105,23 +105,14 @@ def objective_of(request: FitRequest, *, trained: bool, lessons: Lessons | None)
 
 
 def judged_worth(
-    objective: str,
-    model: nn.Module,
-    traced: Traced,
-    ties: Iterable[str],
-    *,
-    scores: Mapping[str, np.ndarray],
-    lessons: Lessons | None,
-    progress: Progress,
+    objective: str, given: Given, ties: Iterable[str], *, lessons: Lessons | None, progress: Progress
 ) -> tuple[str, Worth | None]:
     """What widths are worth by an objective.
 
     Args:
         objective: ``loss``, ``importance`` or ``params``.
-        model: The network as it came.
-        traced: Its trace.
+        given: The network as it came.
         ties: Ties that may change.
-        scores: Importance of their channels.
         lessons: Batches that the loss is measured on; none without data.
         progress: Is told how far it is.
 
@@ -131,7 +122,7 @@ def judged_worth(
     if objective == "params":
         return objective, None
     if objective == "loss" and lessons is not None:
-        losses = measure_tie_losses(model, traced, ties, scores=scores, lessons=lessons, progress=progress)
+        losses = measure_tie_losses(given, lessons, ties, progress=progress)
         if losses is not None:
             return objective, losses.worth()
-    return "importance", importance_worth(traced.net, scores)
+    return "importance", importance_worth(given.traced.net, given.scores)

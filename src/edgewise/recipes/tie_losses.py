@@ -30,6 +30,21 @@ _GROWTH_WORTH = 0.1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Given:
+    """A network as it came, and what its channels are worth among each other.
+
+    Attributes:
+        model: The network.
+        traced: Its trace.
+        scores: Importance of each unit of each tie: where a tie is narrowed, the best stay.
+    """
+
+    model: nn.Module
+    traced: Traced
+    scores: Mapping[str, Float[np.ndarray, " units"]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TieLosses:
     """What the network's loss rises by, with one tie narrowed and all others as they are.
 
@@ -63,46 +78,36 @@ class TieLosses:
         return worth
 
 
-def measure_tie_losses(
-    model: nn.Module,
-    traced: Traced,
-    ties: Iterable[str],
-    *,
-    scores: Mapping[str, Float[np.ndarray, " units"]],
-    lessons: Lessons,
-    progress: Progress,
-) -> TieLosses | None:
+def measure_tie_losses(given: Given, lessons: Lessons, ties: Iterable[str], *, progress: Progress) -> TieLosses | None:
     """Narrows one tie after the other, and judges the network each time.
 
     Batch norms go by the batches' own statistics, so that they fit the narrowed network. As many of the lessons' images
     are looked at as fit into about a minute.
 
     Args:
-        model: The trained network; not changed.
-        traced: Its trace.
-        ties: Ties to judge.
-        scores: Importance of their channels: the best are kept.
+        given: The trained network; not changed.
         lessons: Batches and loss.
+        ties: Ties to judge.
         progress: Is told how far it is.
 
     Returns:
         The losses; none where even a few images would take more than ten minutes.
     """
-    widths = {name: _judged_widths(traced.net.tie(name).width) for name in ties}
+    widths = {name: _judged_widths(given.traced.net.tie(name).width) for name in ties}
     n_networks = 1 + sum(len(each) - 1 for each in widths.values())
     progress.start("judging layers", n_networks)
-    batches = _affordable(model, lessons, n_networks=n_networks)
+    batches = _affordable(given.model, lessons, n_networks=n_networks)
     if not batches:
         progress.note("layers are judged by the importance of their channels: measuring what each loses would take over 10 minutes")
         return None
-    given = _loss_of(model, lessons, batches)
+    before = _loss_of(given.model, lessons, batches)
     progress.advance()
     rises: dict[str, tuple[float, ...]] = {}
     for name, each in widths.items():
         found = []
         for width in each[:-1]:
-            narrowed = apply_plan(model, choose_channels(traced, {name: width}, scores), traced)
-            found.append(_loss_of(narrowed, lessons, batches) - given)
+            plan = choose_channels(given.traced, {name: width}, given.scores)
+            found.append(_loss_of(apply_plan(given.model, plan, given.traced), lessons, batches) - before)
             progress.advance()
         rises[name] = _falling((*found, 0.0))
     return TieLosses(widths=widths, rises=rises)

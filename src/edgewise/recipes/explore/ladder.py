@@ -18,6 +18,7 @@ from edgewise.recipes.simulated.profile import profile_simulated
 from edgewise.recipes.simulated.solving import SimulatedSolver
 from edgewise.recipes.solving import judged_worth, objective_of
 from edgewise.recipes.staircases import DEFAULT_FLOOR
+from edgewise.recipes.tie_losses import Given
 from edgewise.widths.solution import UnreachableError
 
 
@@ -132,16 +133,10 @@ class _Simulated:
         self._request, self._progress = opened.fit_request(), progress
         wanted = ProfileRequest(model=self._request.model, device=self._request.device, seed=self._request.seed)
         self._profile = profile_simulated(opened.loaded, wanted, progress=progress)
-        profile, trained = self._profile, opened.loaded.trained
-        _, self._worth = judged_worth(
-            objective_of(self._request, trained=trained, lessons=opened.lessons()),
-            opened.loaded.model,
-            profile.traced,
-            profile.structure.variables,
-            scores=opened.scores(),
-            lessons=opened.lessons(),
-            progress=progress,
-        )
+        lessons, profile = opened.lessons(), self._profile
+        objective = objective_of(self._request, trained=opened.loaded.trained, lessons=lessons)
+        given = Given(model=opened.loaded.model, traced=profile.traced, scores=opened.scores())
+        _, self._worth = judged_worth(objective, given, profile.structure.variables, lessons=lessons, progress=progress)
 
     def share_of(self, target: LatencyTarget) -> float:
         latency_s = self._profile.simulation.latency_s

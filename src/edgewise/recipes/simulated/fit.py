@@ -21,6 +21,7 @@ from edgewise.recipes.simulated.solving import SimulatedSolver
 from edgewise.recipes.simulated.why import explain_simulated
 from edgewise.recipes.solving import channel_scores, judged_worth, keeps_limits, objective_of
 from edgewise.recipes.staircases import DEFAULT_FLOOR
+from edgewise.recipes.tie_losses import Given
 from edgewise.recipes.training import Course, Trained
 from edgewise.recipes.unfinished import settings_of
 from edgewise.trace import apply_plan, choose_channels
@@ -66,8 +67,8 @@ def fit_simulated(request: FitRequest, loaded: LoadedModel, course: Course, *, p
     floor = request.width_floor or (PARAMS_FLOOR if objective == "params" else DEFAULT_FLOOR)
     profile = profile_simulated(loaded, _profile_request(request, floor=floor), progress=progress)
     scores = channel_scores(request, profile.loaded.model, profile.traced, lessons=lessons)
-    ties = profile.structure.variables
-    objective, worth = judged_worth(objective, loaded.model, profile.traced, ties, scores=scores, lessons=lessons, progress=progress)
+    given = Given(model=loaded.model, traced=profile.traced, scores=scores)
+    objective, worth = judged_worth(objective, given, profile.structure.variables, lessons=lessons, progress=progress)
     solver = SimulatedSolver(request, profile, worth=worth, floor=floor, progress=progress)
     solution, widths = solver.run()
     plan = choose_channels(profile.traced, widths, scores)
