@@ -1,8 +1,9 @@
 """How much faster do the tutorial's pruned networks get on this CPU, at no fewer parameters?
 
 ``fit`` with the objective ``params`` (the paper's) on VGG-16 and ResNet-56 as HRankPlus prunes them,
-in ONNX Runtime and OpenVINO, one thread, batch 1, fp32; each solver in turn. Ratios are of minima
-interleaved in one run.
+in ONNX Runtime and OpenVINO, one thread, batch 1, fp32; each solver in turn. Ratios are medians over the
+rounds of one interleaved run. (``fit-tutorial-epyc.json``: another machine, of minima, with the exact solver as it was
+when it missed the best widths of ResNet-56.)
 
     python benchmarks/fit_tutorial.py
 """
