@@ -230,7 +230,7 @@ class TestPixel1:
         net = Supernet(space, form="published")
         net.set_prices(random_prices(space))
         generator = torch.Generator().manual_seed(0)
-        keeps = (torch.rand(750, net.thresholds.numel(), generator=generator) < 0.6).float() / 0.6
+        keeps = (torch.rand(1500, net.thresholds.numel(), generator=generator) < 0.6).float() / 0.6
         with torch.no_grad():
             mean = sum(net.runtime_ms(Steering(mode="dropped", values=keep)).item() for keep in keeps) / len(keeps)
             full = net.runtime_ms().item()

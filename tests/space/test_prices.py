@@ -49,7 +49,7 @@ def test_prices_must_fit_the_space() -> None:
         price_space(SPACE, constant_s=0.0, price_s=lambda choice: -1.0)
 
 
-@settings(max_examples=10)
+@settings(max_examples=15)
 @given(st.integers(0, 10**6), st.floats(0.2, 0.95), st.floats(0.02, 0.4))
 def test_the_best_in_a_window_is_that_of_a_slow_loop(seed: int, share: float, slack: float) -> None:
     prices, rng = _prices(seed), np.random.default_rng(seed + 1)

@@ -15,6 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from edgewise._core.progress import Progress
 from edgewise.measure.lock import untimed
 from edgewise.recipes.training import Lessons
+from edgewise.recipes.worth import GROWTH_WORTH
 from edgewise.trace import Traced, apply_plan, choose_channels
 from edgewise.train.batches import call, device_of, to_device
 from edgewise.train.gate import passing
@@ -26,7 +27,6 @@ _SECONDS = 60.0
 """Time that judging all ties should take."""
 _MOST_SECONDS = 600.0
 _LEAST_IMAGES = 32
-_GROWTH_WORTH = 0.1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,7 +69,7 @@ class TieLosses:
             widths, rises = self.widths[tie], self.rises[tie]
             full = widths[-1]
             if width > full:
-                return float(_GROWTH_WORTH * np.interp(full / 2, widths, rises) * np.log2(width / full))
+                return float(GROWTH_WORTH * np.interp(full / 2, widths, rises) * np.log2(width / full))
             if width < widths[0]:
                 slope = (rises[0] - rises[1]) / (widths[1] - widths[0])
                 return -(rises[0] + slope * (widths[0] - width))
@@ -96,11 +96,12 @@ def measure_tie_losses(given: Given, lessons: Lessons, ties: Iterable[str], *, p
     widths = {name: _judged_widths(given.traced.net.tie(name).width) for name in ties}
     n_networks = 1 + sum(len(each) - 1 for each in widths.values())
     progress.start("judging layers", n_networks)
-    batches = _affordable(given.model, lessons, n_networks=n_networks)
+    unchanged = deepcopy(given.model)
+    batches = _affordable(unchanged, lessons, n_networks=n_networks)
     if not batches:
         progress.note("layers are judged by the importance of their channels: measuring what each loses would take over 10 minutes")
         return None
-    before = _loss_of(given.model, lessons, batches)
+    before = _loss_of(unchanged, lessons, batches)
     progress.advance()
     rises: dict[str, tuple[float, ...]] = {}
     for name, each in widths.items():
@@ -145,15 +146,15 @@ def _affordable(model: nn.Module, lessons: Lessons, *, n_networks: int) -> list[
 
 
 def _loss_of(model: nn.Module, lessons: Lessons, batches: Sequence[Sequence[Any]]) -> float:
-    """The mean loss over the batches, batch norms by each batch's own statistics."""
-    judged = deepcopy(model).eval()
-    for module in judged.modules():
+    """The mean loss over the batches, batch norms by each batch's own statistics; the model is a copy, and these change in it."""
+    model.eval()
+    for module in model.modules():
         if isinstance(module, _BatchNorm):
             module.train()
-    device, total = device_of(judged), 0.0
+    device, total = device_of(model), 0.0
     with torch.no_grad():
         for inputs, target in batches:
             with passing(untimed):
-                output = call(judged, to_device(inputs, device))
+                output = call(model, to_device(inputs, device))
             total += float(lessons.loss(output, to_device(target, device)))
     return total / len(batches)

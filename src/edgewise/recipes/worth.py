@@ -8,7 +8,8 @@ from jaxtyping import Float
 from edgewise.ir import NetSpec
 from edgewise.widths.tables import Worth
 
-_GROWTH_WORTH = 0.1
+GROWTH_WORTH = 0.1
+"""Share of what a channel counts that a new one does: it computes nothing yet."""
 
 
 def importance_worth(net: NetSpec, scores: Mapping[str, Float[np.ndarray, " units"]]) -> Worth:
@@ -31,7 +32,7 @@ def importance_worth(net: NetSpec, scores: Mapping[str, Float[np.ndarray, " unit
         shares = kept[tie]
         full = len(shares)
         share = float(shares[min(width, full) - 1])
-        grown = _GROWTH_WORTH * np.log(width / full) if width > full else 0.0
+        grown = GROWTH_WORTH * np.log(width / full) if width > full else 0.0
         return float(weight[tie] * (1.0 - (1.0 - share) ** 2 + grown))
 
     return worth
