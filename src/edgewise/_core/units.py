@@ -18,8 +18,8 @@ _QUANTITY = re.compile(r"^\s*([+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?|[+-]?nan|[+-]?inf
 class LatencyTarget:
     """A latency to reach: a share of the baseline's (``ratio``) or a time (``absolute_s``).
 
-    Exactly one of the two is set. A ratio is judged by the minima of baseline and result
-    interleaved in one run, a time by the median.
+    Exactly one of the two is set. A ratio is judged by baseline and result interleaved in one run
+    (``fit``: the median over the rounds; ``search``: the minima), a time by the median.
     """
 
     ratio: float | None = None

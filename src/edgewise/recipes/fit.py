@@ -19,6 +19,7 @@ from edgewise.recipes.export import write_and_check
 from edgewise.recipes.fitting import Attempt, Fitter
 from edgewise.recipes.profile import Profiled, profile_model
 from edgewise.recipes.records import LoadedModel
+from edgewise.recipes.refitting import refit_fitted
 from edgewise.recipes.report import run_report
 from edgewise.recipes.requests import FitRequest, ProfileRequest, ReportRequest
 from edgewise.recipes.runs import REPORT_FILE, append_log, is_finished, load_request, load_run, prepare_folder, write_run
@@ -91,7 +92,7 @@ class FitResult:
 
     @property
     def speed_ratio(self) -> float:
-        """Latency over that of the original: minima of one interleaved run, or as simulated."""
+        """Latency over that of the original: the median over the rounds of one interleaved run, or as simulated."""
         return ratio_of(self.value)
 
     @property
@@ -217,8 +218,11 @@ def fit_network(request: FitRequest, loaded: LoadedModel, course: Course, *, pro
             attempt = known.rebuilt(profiled)
             progress.note(f"going on with the widths found before in {request.out}")
         why = explain(profiled.net, attempt.net, runtime=profiled.runtime, database=database, progress=progress)
+    refitted = refit_fitted(loaded, profiled.traced, attempt.model, attempt.plan, lessons=course.lessons, progress=progress)
     trained = course.train(loaded, attempt.model, progress=progress)
-    found = _Found(profiled=profiled, attempt=attempt, trained=trained, why=why, profile=known.profile, settings=settings)
+    found = _Found(
+        profiled=profiled, attempt=attempt, refitted=refitted, trained=trained, why=why, profile=known.profile, settings=settings
+    )
     return _finish(request, found, seconds=known.seconds + time.monotonic() - start_s)
 
 
@@ -228,6 +232,7 @@ class _Found:
 
     profiled: Profiled
     attempt: Attempt
+    refitted: tuple[str, ...]
     trained: Trained
     why: tuple[WhyRow, ...]
     profile: Mapping[str, Any]
@@ -300,6 +305,7 @@ def _value(request: FitRequest, found: _Found, *, seconds: float) -> dict[str, A
         "left_alone": [{"name": one.name, "reason": one.reason} for one in before.left_alone],
         "corrections": attempt.corrections,
         "solution": attempt.solution,
+        "refitted": list(found.refitted),
         "fine_tune": trained.to_json(),
         "why": [row.to_json() for row in found.why],
         "profile": found.profile,

@@ -14,6 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from edgewise._core.progress import Progress
 from edgewise.measure.lock import untimed
+from edgewise.recipes.refitting import Refitter
 from edgewise.recipes.training import Lessons
 from edgewise.recipes.worth import GROWTH_WORTH
 from edgewise.trace import Traced, apply_plan, choose_channels
@@ -27,6 +28,8 @@ _SECONDS = 60.0
 """Time that judging all ties should take."""
 _MOST_SECONDS = 600.0
 _LEAST_IMAGES = 32
+_REFITTING = 1
+"""Batches that refitting a network takes as long as."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,8 +84,8 @@ class TieLosses:
 def measure_tie_losses(given: Given, lessons: Lessons, ties: Iterable[str], *, progress: Progress) -> TieLosses | None:
     """Narrows one tie after the other, and judges the network each time.
 
-    Batch norms go by the batches' own statistics, so that they fit the narrowed network. As many of the lessons' images
-    are looked at as fit into about a minute.
+    The layers that read a narrowed tie are refitted first, as those of the fitted network will be, and batch norms go by the
+    batches' own statistics. As many of the lessons' images are looked at as fit into about a minute.
 
     Args:
         given: The trained network; not changed.
@@ -102,13 +105,16 @@ def measure_tie_losses(given: Given, lessons: Lessons, ties: Iterable[str], *, p
         progress.note("layers are judged by the importance of their channels: measuring what each loses would take over 10 minutes")
         return None
     before = _loss_of(unchanged, lessons, batches)
+    refitter = Refitter(given.model, given.traced, Lessons(batches=batches[:1], loss=lessons.loss))
     progress.advance()
     rises: dict[str, tuple[float, ...]] = {}
     for name, each in widths.items():
         found = []
         for width in each[:-1]:
             plan = choose_channels(given.traced, {name: width}, given.scores)
-            found.append(_loss_of(apply_plan(given.model, plan, given.traced), lessons, batches) - before)
+            narrowed = apply_plan(given.model, plan, given.traced)
+            refitter.refit(narrowed, plan, drifted=False)
+            found.append(_loss_of(narrowed, lessons, batches) - before)
             progress.advance()
         rises[name] = _falling((*found, 0.0))
     return TieLosses(widths=widths, rises=rises)
@@ -136,7 +142,7 @@ def _affordable(model: nn.Module, lessons: Lessons, *, n_networks: int) -> list[
     _loss_of(model, lessons, batches[:1])
     whole_s = (time.monotonic() - start_s) * n_networks
     if whole_s <= _SECONDS:
-        return batches[: max(1, int(_SECONDS / whole_s))]
+        return batches[: max(1, int(_SECONDS / whole_s) - _REFITTING)]
     inputs, target = batches[0]
     if isinstance(inputs, Tensor) and isinstance(target, Tensor):
         n_images = min(len(inputs), max(_LEAST_IMAGES, int(len(inputs) * _SECONDS / whole_s)))

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from edgewise.dynamic import GatedNetwork, place_gates
@@ -13,6 +14,7 @@ from edgewise.recipes.explore.point import Point
 from edgewise.recipes.explore.searching import Searched
 from edgewise.recipes.fit import widths_of
 from edgewise.recipes.records import LoadedModel
+from edgewise.recipes.refitting import Refitter
 from edgewise.recipes.runs import is_finished, write_run
 from edgewise.trace import apply_plan, choose_channels
 
@@ -103,7 +105,12 @@ class Networks:
             present = self._opened.net.widths
             plan = choose_channels(traced, {name: width for name, width in point.widths if width != present[name]}, self._scores)
             model, record = apply_plan(model, plan, traced), record.followed_by(plan, trained=True)
+            self._refitter.refit(model, plan)
         gates = self.gates(point)
         if gates is not None:
             model, record = GatedNetwork(model, gates), record.followed_by(gates, trained=True)
         return replace(loaded, model=model, record=record)
+
+    @cached_property
+    def _refitter(self) -> Refitter:
+        return Refitter(self._opened.loaded.model, self._opened.traced, self._opened.lessons())

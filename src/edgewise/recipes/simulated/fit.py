@@ -11,6 +11,7 @@ from edgewise.measure.host import provenance
 from edgewise.recipes.fit import FitResult, widths_of
 from edgewise.recipes.fitting import PARAMS_FLOOR
 from edgewise.recipes.records import LoadedModel
+from edgewise.recipes.refitting import refit_fitted
 from edgewise.recipes.report import run_report
 from edgewise.recipes.requests import FitRequest, ProfileRequest, ReportRequest
 from edgewise.recipes.runs import append_log, write_run
@@ -39,6 +40,7 @@ class _Fitted:
     after: Simulation
     target_s: float
     objective: str
+    refitted: tuple[str, ...]
     trained: Trained
     settings: Mapping[str, Any]
     keeps_limits: bool
@@ -75,7 +77,9 @@ def fit_simulated(request: FitRequest, loaded: LoadedModel, course: Course, *, p
     net = profile.net.with_widths(widths)
     if request.out is not None:
         append_log(request.out, {"event": "solved", "widths": dict(solution.widths)})
-    trained = course.train(loaded, apply_plan(loaded.model, plan, profile.traced), progress=progress)
+    model = apply_plan(loaded.model, plan, profile.traced)
+    refitted = refit_fitted(loaded, profile.traced, model, plan, lessons=lessons, progress=progress)
+    trained = course.train(loaded, model, progress=progress)
     found = _Fitted(
         profile=profile,
         solution=solution,
@@ -84,6 +88,7 @@ def fit_simulated(request: FitRequest, loaded: LoadedModel, course: Course, *, p
         after=simulate_net(net, profile.gpu),
         target_s=solver.target_s,
         objective=objective,
+        refitted=refitted,
         trained=trained,
         settings=settings,
         keeps_limits=keeps_limits(request, profile.net, net),
@@ -125,6 +130,7 @@ def _value(request: FitRequest, found: _Fitted, *, seconds: float) -> dict[str, 
         "left_alone": [{"name": one.name, "reason": one.reason} for one in before.left_alone],
         "corrections": 0,
         "solution": _solution(found.solution),
+        "refitted": list(found.refitted),
         "fine_tune": trained.to_json(),
         "why": [row.to_json() for row in explain_simulated(profile.simulation, found.after) if row.macs_before],
         "profile": profile.to_json(),

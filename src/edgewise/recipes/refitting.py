@@ -1,0 +1,97 @@
+"""Narrowed networks whose layers make up for the channels that are gone, as far as a few images tell how."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from edgewise._core.progress import Progress
+from edgewise._core.showing import counted
+from edgewise.ir import WidthPlan
+from edgewise.measure.lock import untimed
+from edgewise.recipes.records import LoadedModel
+from edgewise.recipes.training import Lessons
+from edgewise.trace import Traced
+from edgewise.trace.readers import Readers, record_readers, refit_readers
+from edgewise.train.batches import call, device_of, to_device
+from edgewise.train.gate import passing
+
+_MOST_IMAGES = 512
+_LEAST_IMAGES = 32
+_PIXELS = 64 * 224 * 224
+"""Pixels of all images together, so that what a network holds while it runs fits into memory."""
+
+
+class Refitter:
+    """Refits narrowed copies of one network.
+
+    Args:
+        model: The network as it is.
+        traced: Its trace.
+        lessons: Whose images are looked at, never their labels; none to leave all copies as they are.
+    """
+
+    def __init__(self, model: nn.Module, traced: Traced, lessons: Lessons | None) -> None:
+        self._model, self._traced, self._lessons = model, traced, lessons
+
+    def refit(self, changed: nn.Module, plan: WidthPlan, *, drifted: bool = True) -> tuple[str, ...]:
+        """Refits a copy, in place.
+
+        Args:
+            changed: What the plan made of the network.
+            plan: The plan.
+            drifted: Also refit layers that lost no channel themselves, behind those that did.
+
+        Returns:
+            The layers refitted, in order; none where the plan removes no channel, or there are no images.
+        """
+        narrows = any(len(tie.keep) < self._traced.net.tie(tie.tie).width for tie in plan.ties)
+        if not narrows or self._inputs is None:
+            return ()
+        return refit_readers(changed, self._readers, plan, self._traced, self._forward, drifted=drifted)
+
+    @cached_property
+    def _inputs(self) -> Any:  # noqa: ANN401 - any model's inputs
+        return None if self._lessons is None else _inputs_of(self._lessons.batches)
+
+    @cached_property
+    def _readers(self) -> Readers:
+        return record_readers(self._model, self._traced, self._forward)
+
+    def _forward(self, model: nn.Module) -> object:
+        with passing(untimed):
+            return call(model, to_device(self._inputs, device_of(model)))
+
+
+def refit_fitted(
+    loaded: LoadedModel, traced: Traced, fitted: nn.Module, plan: WidthPlan, *, lessons: Lessons | None, progress: Progress
+) -> tuple[str, ...]:
+    """Refits a fitted network in place, before it is trained.
+
+    Args:
+        loaded: The network as it came; where it was never trained, there is nothing to make up for.
+        traced: Its trace.
+        fitted: What the plan made of it.
+        plan: The plan.
+        lessons: Whose images are looked at; none to change nothing.
+        progress: Is told.
+
+    Returns:
+        The layers refitted, in order.
+    """
+    refitted = Refitter(loaded.model, traced, lessons if loaded.trained else None).refit(fitted, plan)
+    if refitted:
+        progress.note(f"{counted(len(refitted), 'layer')} refitted to what is left to read")
+    return refitted
+
+
+def _inputs_of(batches: Sequence[Sequence[Any]]) -> Any:  # noqa: ANN401 - any model's inputs
+    """Inputs of the first batches together: up to 512 images, fewer of large ones; of several tensors those of the first batch."""
+    first = next((inputs for inputs, _ in batches), None)
+    if not isinstance(first, Tensor) or first.ndim < 2:
+        return first
+    found = [inputs for inputs, _ in batches if isinstance(inputs, Tensor) and inputs.shape[1:] == first.shape[1:]]
+    pixels = first[0, 0].numel()
+    return torch.cat(found)[: max(_LEAST_IMAGES, min(_MOST_IMAGES, _PIXELS // pixels))]
