@@ -65,6 +65,13 @@ def test_each_width_loses_what_its_channels_said() -> None:
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items()) and not model.training
 
 
+def test_what_other_channels_make_up_for_is_not_lost() -> None:
+    model, images = sums(), torch.randn(40, 1, 5, 5, generator=torch.Generator().manual_seed(0))
+    found, tie = losses(model, Lessons(batches=[(images, FULL * images)], loss=functional.mse_loss))
+    # All channels say the same: of the 6 of 16 that are gone, 10 parts of 11 are made up for (the ridge is a tenth).
+    assert found is not None and found.rises[tie][0] == pytest.approx(((6 / 11) ** 2 * images.var()).item(), rel=0.05)
+
+
 def test_worth_is_what_is_not_lost() -> None:
     worth = TieLosses(widths={"a": (4, 8, 16)}, rises={"a": (3.0, 1.0, 0.0)}).worth()
     assert [worth("a", width) for width in (2, 4, 6, 8, 12, 16)] == [-4.0, -3.0, -2.0, -1.0, -0.5, 0.0]

@@ -1,0 +1,83 @@
+"""What refitting the layers behind removed channels saves, before and after a short training.
+
+All free widths of a trained network are cut to a share, the channels of highest Taylor importance kept, once with the
+weights as they are and once refitted on 512 training images. Both get their batch norms recalibrated, then the same
+short fine-tuning, and are judged on test images before and after.
+
+    python benchmarks/refitting.py resnet20 --data imagefolder:cifar10.zip --weights resnet20.safetensors
+
+Rows that are there already are kept: called for one network after the other, the file gathers them.
+"""
+
+import argparse
+import copy
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from result_files import read_result, write_result
+from torch import nn
+from torch.nn import functional
+
+from edgewise.recipes.refitting import Refitter
+from edgewise.recipes.runs import load_model
+from edgewise.recipes.training import Lessons, first_batches
+from edgewise.trace import apply_plan, choose_channels, score_channels, trace
+from edgewise.train.batches import first_images
+from edgewise.train.calibrate import recalibrate_batch_norm
+from edgewise.train.data import Dataset, DataSpec, open_data
+from edgewise.train.evaluate import accuracy
+from edgewise.train.loop import FineTune, fine_tune
+
+_QUESTION = "refitting"
+
+
+def judged(model: nn.Module, data: Dataset, *, epochs: float, n_images: int) -> dict[str, Any]:
+    """Accuracy with batch norms recalibrated, and after so much training."""
+    test = first_images(data.test, n_images)
+    recalibrate_batch_norm(model, data.train)
+    found = {"accuracy_untrained": accuracy(model, test)}
+    if epochs > 0:
+        tuned = fine_tune(model, data, config=FineTune(epochs=epochs))
+        found |= {"accuracy_trained": accuracy(tuned.model, test), "kept": tuned.kept}
+    return found
+
+
+def main() -> None:
+    """Judges one network at every share."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("network")
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--weights", type=Path, required=True)
+    parser.add_argument("--shares", default="0.75,0.5")
+    parser.add_argument("--epochs", type=float, default=0.3, help="of the training; 0 to train nothing")
+    parser.add_argument("--images", type=int, default=10_000, help="test images")
+    arguments = parser.parse_args()
+    loaded, data = load_model(arguments.network, weights=arguments.weights), open_data(DataSpec(text=arguments.data))
+    lessons = Lessons(batches=first_batches(data.train), loss=functional.cross_entropy)
+    traced = trace(loaded.model, loaded.inputs(), name=loaded.name)
+    scores = score_channels(loaded.model, traced, kind="taylor", batches=[(x, y) for x, y in lessons.batches], loss=lessons.loss)
+    refitter = Refitter(loaded.model, traced, lessons)
+    settings = {"epochs": arguments.epochs, "images": arguments.images}
+    rows: list[dict[str, Any]] = (read_result(_QUESTION) or {}).get("rows", [])
+    dense = accuracy(loaded.model, first_images(data.test, arguments.images))
+    for share in map(float, arguments.shares.split(",")):
+        wanted = {tie.name: max(1, round(share * tie.width)) for tie in traced.net.ties if tie.free}
+        plan = choose_channels(traced, wanted, scores)
+        for refitted in (False, True):
+            model = copy.deepcopy(apply_plan(loaded.model, plan, traced))
+            start_s = time.monotonic()
+            layers = refitter.refit(model, plan) if refitted else ()
+            row = {"network": loaded.name, "share": share, "refitted": len(layers), "seconds": time.monotonic() - start_s, **settings}
+            row |= {"accuracy_before": dense, **judged(model, data, epochs=arguments.epochs, n_images=arguments.images)}
+            same = [row[name] for name in ("network", "share", "refitted", "epochs")]
+            rows = [one for one in rows if [one[name] for name in ("network", "share", "refitted", "epochs")] != same]
+            rows.append(row)
+            write_result(_QUESTION, {"rows": rows})
+            sys.stdout.write(f"{row}\n")
+            sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
