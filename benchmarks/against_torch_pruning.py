@@ -122,7 +122,6 @@ def our_network(arena: Arena) -> tuple[nn.Module, dict[str, Any]]:
         inputs=arena.image,
         latency=f"{TARGET}x",
         db=arena.db,
-        importance="taylor",
         width_floor=0.1,
         data=arena.data,
         fine_tune=FineTune(epochs=0),

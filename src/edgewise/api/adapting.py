@@ -146,7 +146,8 @@ def fit(
         solver: ``exact``, ``algorithm2`` (the tutorial's) or ``round``.
         objective: Give up least ``loss``, measured tie by tie, or keep as much ``importance`` or as many ``params`` as possible;
             none for the loss where weights are trained and there is data, and importance where there is one of both.
-        importance: Judge channels by ``l2``, ``batch_norm`` or ``taylor``; none for taylor with data and l2 without.
+        importance: Judge channels by ``l2``, ``batch_norm``, ``taylor`` or ``obs``; none for obs (what the layers that read them lose,
+            refitted) with trained weights and data, taylor with data, l2 without.
         params_at_least: Smallest share of the parameters.
         macs_at_most: Largest share of the multiply-accumulates.
         width_floor: Smallest share of a layer's present width.

@@ -135,7 +135,7 @@ def fit(
     ] = None,
     importance: Annotated[
         str | None,
-        typer.Option("--importance", metavar="I", help="Judge channels by l2, batch_norm or taylor.", show_default=False),
+        typer.Option("--importance", metavar="I", help="Judge channels by l2, batch_norm, taylor or obs.", show_default=False),
     ] = None,
     params_at_least: Annotated[
         str | None,

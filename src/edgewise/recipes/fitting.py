@@ -97,7 +97,7 @@ class Fitter:
         model, structure = profiled.loaded.model, profiled.structure
         self.objective = objective_of(request, trained=profiled.loaded.trained, lessons=lessons)
         self._floor = request.width_floor or (PARAMS_FLOOR if self.objective == "params" else DEFAULT_FLOOR)
-        self._scores = channel_scores(request, model, profiled.traced, lessons=lessons)
+        self._scores = channel_scores(request, model, profiled.traced, trained=profiled.loaded.trained, lessons=lessons)
         given = Given(model=model, traced=profiled.traced, scores=self._scores)
         self.objective, worth = judged_worth(self.objective, given, structure.variables, lessons=lessons, progress=progress)
         pricing = profiled.pricing()

@@ -14,7 +14,9 @@ from edgewise.measure.lock import untimed
 from edgewise.recipes.records import LoadedModel
 from edgewise.recipes.training import Lessons
 from edgewise.trace import Traced
+from edgewise.trace.reader_scores import score_by_readers
 from edgewise.trace.readers import Readers, record_readers, refit_readers
+from edgewise.trace.scores import Scores
 from edgewise.train.batches import call, device_of, to_device
 from edgewise.train.gate import passing
 
@@ -51,6 +53,10 @@ class Refitter:
         if not narrows or self._inputs is None:
             return ()
         return refit_readers(changed, self._readers, plan, self._traced, self._forward, drifted=drifted)
+
+    def scores(self) -> Scores:
+        """What the layers that read each unit lose without it, refitted; none of a tie without such a layer, or without images."""
+        return {} if self._inputs is None else score_by_readers(self._readers, self._traced)
 
     @cached_property
     def _inputs(self) -> Any:  # noqa: ANN401 - any model's inputs

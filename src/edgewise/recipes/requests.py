@@ -18,7 +18,7 @@ SOLVERS = ("exact", "algorithm2", "round")
 """Solvers of ``fit``."""
 OBJECTIVES = ("loss", "importance", "params")
 """What ``fit`` keeps as large as possible."""
-IMPORTANCES = ("l2", "batch_norm", "taylor")
+IMPORTANCES = ("l2", "batch_norm", "taylor", "obs")
 """How the importance of a channel is judged."""
 FORMATS = ("onnx", "openvino")
 """File formats of ``export``."""
@@ -183,7 +183,7 @@ class FitRequest:
         solver: ``exact``, ``algorithm2`` or ``round``.
         objective: ``loss``, ``importance`` or ``params``; none for the loss where weights are trained and there is data, importance
             with one of both, and params without.
-        importance: ``l2``, ``batch_norm`` or ``taylor``; none for taylor with data and l2 without.
+        importance: ``l2``, ``batch_norm``, ``taylor`` or ``obs``; none for obs with trained weights and data, taylor with data, l2 without.
         params_at_least: Smallest share of the baseline's parameters; none for no such rule.
         macs_at_most: Largest share of the baseline's multiply-accumulates; none for no such rule.
         data: Data for fine-tuning; none to train nothing.
@@ -225,6 +225,8 @@ class FitRequest:
         _check_seed(self.seed)
         if self.importance == "taylor" and self.data is None:
             raise UsageError("--importance taylor needs gradients, and so --data; without data use l2 or batch_norm")
+        if self.importance == "obs" and self.data is None:
+            raise UsageError("--importance obs looks at what layers read, and so needs --data; without data use l2 or batch_norm")
         if self.objective == "loss" and self.data is None:
             raise UsageError("--objective loss judges layers on images, and so needs --data; without data use importance or params")
         if self.distill and self.data is None:

@@ -7,6 +7,7 @@ from torch import nn
 
 from edgewise._core.progress import Progress
 from edgewise.ir import NetSpec
+from edgewise.recipes.refitting import Refitter
 from edgewise.recipes.requests import FitRequest
 from edgewise.recipes.tie_losses import Given, measure_tie_losses
 from edgewise.recipes.training import Lessons
@@ -73,20 +74,27 @@ def _share(share: float | None, whole: int) -> float | None:
     return None if share is None else share * whole
 
 
-def channel_scores(request: FitRequest, model: nn.Module, traced: Traced, *, lessons: Lessons | None) -> dict[str, np.ndarray]:
-    """Importance of every channel by the measure asked for; by default Taylor's with data, else the L2 norm.
+def channel_scores(
+    request: FitRequest, model: nn.Module, traced: Traced, *, trained: bool, lessons: Lessons | None
+) -> dict[str, np.ndarray]:
+    """Importance of every channel by the measure asked for, or the best there is.
 
     Args:
         request: What to fit.
         model: The network as it came.
         traced: Its trace.
-        lessons: Batches for Taylor's; none without data.
+        trained: Whether its weights are more than initial draws.
+        lessons: Batches for ``obs`` and ``taylor``; none without data.
     """
-    kind = request.importance or ("l2" if lessons is None else "taylor")
-    if kind == "taylor" and lessons is not None:
-        batches = [(inputs, target) for inputs, target in lessons.batches]
-        return dict(score_channels(model, traced, kind="taylor", batches=batches, loss=lessons.loss))
-    return dict(score_channels(model, traced, kind="batch_norm" if kind == "batch_norm" else "l2"))
+    best = "l2" if lessons is None else "obs" if trained else "taylor"
+    kind = request.importance or best
+    if lessons is None or kind in ("l2", "batch_norm"):
+        return dict(score_channels(model, traced, kind="batch_norm" if kind == "batch_norm" else "l2"))
+    found = Refitter(model, traced, lessons).scores() if kind == "obs" else {}
+    if all(tie.name in found for tie in traced.net.ties if tie.free):
+        return found
+    batches = [(inputs, target) for inputs, target in lessons.batches]
+    return {**score_channels(model, traced, kind="taylor", batches=batches, loss=lessons.loss), **found}
 
 
 def objective_of(request: FitRequest, *, trained: bool, lessons: Lessons | None) -> str:

@@ -101,7 +101,7 @@ class Opened:
 
     def scores(self) -> dict[str, np.ndarray]:
         """Importance of each unit of each tie, judged by the first training batches."""
-        return channel_scores(self.fit_request(), self.loaded.model, self.traced, lessons=self.lessons())
+        return channel_scores(self.fit_request(), self.loaded.model, self.traced, trained=True, lessons=self.lessons())
 
     def settings(self) -> dict[str, Any]:
         """What makes the study what it is, as JSON values; going on needs the same. Its ends (budget, trials) may move."""

@@ -68,7 +68,7 @@ def fit_simulated(request: FitRequest, loaded: LoadedModel, course: Course, *, p
     objective = objective_of(request, trained=loaded.trained, lessons=lessons)
     floor = request.width_floor or (PARAMS_FLOOR if objective == "params" else DEFAULT_FLOOR)
     profile = profile_simulated(loaded, _profile_request(request, floor=floor), progress=progress)
-    scores = channel_scores(request, profile.loaded.model, profile.traced, lessons=lessons)
+    scores = channel_scores(request, profile.loaded.model, profile.traced, trained=loaded.trained, lessons=lessons)
     given = Given(model=loaded.model, traced=profile.traced, scores=scores)
     objective, worth = judged_worth(objective, given, profile.structure.variables, lessons=lessons, progress=progress)
     solver = SimulatedSolver(request, profile, worth=worth, floor=floor, progress=progress)

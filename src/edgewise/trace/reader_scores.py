@@ -1,0 +1,114 @@
+"""How much each channel matters to the layers that read it, once they have made up for it: the structured Optimal Brain Surgeon."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from edgewise.trace.readers import Reader, Readers
+from edgewise.trace.scores import Scores
+from edgewise.trace.traced import Traced
+
+_RIDGE = 0.01
+"""Share of the channels' mean variance that each varies by at least."""
+_STEPS = 64
+"""Of so many channels one is removed at a time; of twice as many, two."""
+
+
+def score_by_readers(readers: Readers, traced: Traced) -> Scores:
+    """The importance of every unit of every free tie: what its readers lose without it after they are refitted.
+
+    The units are removed one by one, the least important first. Removing channel q from a layer with weights W that
+    reads the channels x costs ``|W_q|^2 Var(x_q | the others)``, the others' weights taking over what they know of
+    x_q (Hassibi and Stork 1993, for whole channels as by Kurtic et al. 2023, "ZipLM"). Costs are shares of the variance
+    that the layer's output has by all channels, added up over the readers. No labels are looked at.
+
+    Args:
+        readers: What the layers read in the network as it is.
+        traced: Its trace.
+
+    Returns:
+        Per tie an array as long as its width: the cost at which each unit was removed, never falling from one removed to
+        the next. Ties that no recorded layer reads, each unit in one place, are left out.
+    """
+    found: Scores = {}
+    for tie in traced.net.ties:
+        places = [(reader, _places(reader, traced.starts[tie.name], tie.width)) for reader in readers.values()]
+        views = [_View.of(reader, where) for reader, where in places if where is not None]
+        if tie.free and views:
+            found[tie.name] = _scores(views, tie.width)
+    return found
+
+
+def _places(reader: Reader, start: int, width: int) -> Int[np.ndarray, " width"] | None:
+    """Where a layer reads each unit of a tie; none where it does not read each in exactly one place."""
+    belonging = np.flatnonzero((reader.units >= start) & (reader.units < start + width))
+    order = np.argsort(reader.units[belonging], kind="stable")
+    places = belonging[order]
+    return places if np.array_equal(reader.units[places], np.arange(start, start + width)) else None
+
+
+@dataclass(kw_only=True, slots=True)
+class _View:
+    """What is left of one reader: channels of the tie first, in the order of the units left, then all others.
+
+    Attributes:
+        precision: Inverse of the covariance of the channels that are left.
+        gram: Inner products of their weights, those removed made up for, over the variance of the whole output.
+    """
+
+    precision: Float[Tensor, "left left"]
+    gram: Float[Tensor, "left left"]
+
+    @staticmethod
+    def of(reader: Reader, places: Int[np.ndarray, " width"]) -> "_View":
+        """All channels of a reader."""
+        order = torch.from_numpy(np.concatenate([places, np.setdiff1d(np.arange(len(reader.units)), places)]))
+        seen = (reader.seen - reader.seen.mean(dim=0))[:, order]
+        covariance = (seen.T @ seen).double() / len(seen)
+        ridge = max(_RIDGE * float(covariance.diagonal().mean()), torch.finfo(torch.float32).tiny)
+        covariance += ridge * torch.eye(len(order), dtype=torch.float64)
+        weight = (
+            reader.weight.cpu().double()[:, order].flatten(2) if reader.weight.ndim > 2 else reader.weight.cpu()[:, order, None].double()
+        )
+        gram = torch.einsum("oct,odt->cd", weight, weight)
+        variance = float((gram * covariance).sum())
+        return _View(precision=torch.linalg.inv(covariance), gram=gram / variance if variance > 0 else gram)
+
+    def costs(self, n_units: int) -> Float[Tensor, " units"]:
+        """What removing each of the tie's units that are left would cost."""
+        return self.gram.diagonal()[:n_units] / self.precision.diagonal()[:n_units]
+
+    def remove(self, units: Int[Tensor, " gone"], left: Int[Tensor, " left"]) -> None:
+        """Takes channels out; the weights of the others make up for them."""
+        across = self.precision[units][:, left]
+        knowing = -torch.linalg.solve(self.precision[units][:, units], across)
+        self.precision = self.precision[left][:, left] + across.T @ knowing
+        taken = self.gram[left][:, units] @ knowing
+        gone = self.gram[units][:, units]
+        self.gram = self.gram[left][:, left] + taken + taken.T + knowing.T @ gone @ knowing
+
+
+def _scores(views: list[_View], width: int) -> Float[np.ndarray, " width"]:
+    scores = np.zeros(width)
+    for units, costs in _removals(views, width):
+        scores[units] = np.maximum(costs, scores.max())
+    return scores
+
+
+def _removals(views: list[_View], width: int) -> Iterator[tuple[Int[np.ndarray, " gone"], Float[np.ndarray, " gone"]]]:
+    """Units in the order they are removed in, a few at a time by ascending cost, with what each costs then."""
+    alive = np.arange(width)
+    while len(alive):
+        costs = torch.stack([view.costs(len(alive)) for view in views]).sum(dim=0).numpy()
+        gone = np.argsort(costs, kind="stable")[: max(1, len(alive) // _STEPS)]
+        yield alive[gone], costs[gone]
+        if len(gone) == len(alive):
+            return
+        for view in views:
+            left = np.setdiff1d(np.arange(len(view.gram)), gone)
+            view.remove(torch.from_numpy(gone), torch.from_numpy(left))
+        alive = np.delete(alive, gone)
