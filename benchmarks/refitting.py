@@ -1,8 +1,8 @@
-"""What refitting the layers behind removed channels saves, before and after a short training.
+"""What choosing channels by their readers, and refitting these, saves before and after a short training.
 
-All free widths of a trained network are cut to a share, the channels of highest Taylor importance kept, once with the
-weights as they are and once refitted on 512 training images. Both get their batch norms recalibrated, then the same
-short fine-tuning, and are judged on test images before and after.
+All free widths of a trained network are cut to a share. Channels are chosen by Taylor importance or by what their
+readers lose without them (``obs``), and the readers keep their weights or are refitted on 512 training images. All four
+get their batch norms recalibrated, then the same short fine-tuning, and are judged on test images before and after.
 
     python benchmarks/refitting.py resnet20 --data imagefolder:cifar10.zip --weights resnet20.safetensors
 
@@ -10,9 +10,9 @@ Rows that are there already are kept: called for one network after the other, th
 """
 
 import argparse
-import copy
 import sys
 import time
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -57,26 +57,26 @@ def main() -> None:
     loaded, data = load_model(arguments.network, weights=arguments.weights), open_data(DataSpec(text=arguments.data))
     lessons = Lessons(batches=first_batches(data.train), loss=functional.cross_entropy)
     traced = trace(loaded.model, loaded.inputs(), name=loaded.name)
-    scores = score_channels(loaded.model, traced, kind="taylor", batches=[(x, y) for x, y in lessons.batches], loss=lessons.loss)
     refitter = Refitter(loaded.model, traced, lessons)
+    taylor = score_channels(loaded.model, traced, kind="taylor", batches=[(x, y) for x, y in lessons.batches], loss=lessons.loss)
+    scores = {"taylor": taylor, "obs": {**taylor, **refitter.scores()}}
     settings = {"epochs": arguments.epochs, "images": arguments.images}
     rows: list[dict[str, Any]] = (read_result(_QUESTION) or {}).get("rows", [])
     dense = accuracy(loaded.model, first_images(data.test, arguments.images))
-    for share in map(float, arguments.shares.split(",")):
+    shares = map(float, arguments.shares.split(","))
+    for share, importance, refitted in product(shares, ("taylor", "obs"), (False, True)):
         wanted = {tie.name: max(1, round(share * tie.width)) for tie in traced.net.ties if tie.free}
-        plan = choose_channels(traced, wanted, scores)
-        for refitted in (False, True):
-            model = copy.deepcopy(apply_plan(loaded.model, plan, traced))
-            start_s = time.monotonic()
-            layers = refitter.refit(model, plan) if refitted else ()
-            row = {"network": loaded.name, "share": share, "refitted": len(layers), "seconds": time.monotonic() - start_s, **settings}
-            row |= {"accuracy_before": dense, **judged(model, data, epochs=arguments.epochs, n_images=arguments.images)}
-            same = [row[name] for name in ("network", "share", "refitted", "epochs")]
-            rows = [one for one in rows if [one[name] for name in ("network", "share", "refitted", "epochs")] != same]
-            rows.append(row)
-            write_result(_QUESTION, {"rows": rows})
-            sys.stdout.write(f"{row}\n")
-            sys.stdout.flush()
+        plan = choose_channels(traced, wanted, scores[importance])
+        model = apply_plan(loaded.model, plan, traced)
+        start_s = time.monotonic()
+        layers = refitter.refit(model, plan) if refitted else ()
+        key = {"network": loaded.name, "share": share, "importance": importance, "refitted": refitted, **settings}
+        row = {**key, "layers_refitted": len(layers), "refitting_s": time.monotonic() - start_s, "accuracy_before": dense}
+        row |= judged(model, data, epochs=arguments.epochs, n_images=arguments.images)
+        rows = [*(one for one in rows if {name: one[name] for name in key} != key), row]
+        write_result(_QUESTION, {"rows": rows})
+        sys.stdout.write(f"{row}\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ BAD_INPUT = {
     "floor without unit": (["profile", "resnet56", "--width-floor", "0.5"], "--width-floor needs one of the units x"),
     "distil without data": (["fit", "resnet56", "--latency", "1ms", "--distill"], "--distill trains, and so needs --data"),
     "taylor without data": (["fit", "resnet56", "--latency", "1ms", "--importance", "taylor"], "--importance taylor needs gradients"),
+    "obs without data": (["fit", "resnet56", "--latency", "1ms", "--importance", "obs"], "--importance obs looks at what layers read"),
     "resume without out": (["fit", "resnet56", "--latency", "1ms", "--resume"], "--resume needs --out RUN"),
     "kept and alone": (["fit", "resnet56", "--latency", "1ms", "--keep", "a", "--only", "a,b"], "both --keep and --only"),
     "threads not a number": (["profile", "resnet56", "--threads", "two"], "invalid value for '--threads'"),

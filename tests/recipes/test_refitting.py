@@ -3,17 +3,21 @@
 import copy
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from edgewise._core.progress import SilentProgress
+from edgewise._core.units import parse_latency
 from edgewise.ir import TiePlan, WidthPlan
 from edgewise.recipes.refitting import Refitter, _inputs_of, refit_fitted
+from edgewise.recipes.requests import DataRequest, FitRequest, ModelRequest
 from edgewise.recipes.runs import load_model
+from edgewise.recipes.solving import channel_scores
 from edgewise.recipes.training import Lessons
-from edgewise.trace import apply_plan, trace
+from edgewise.trace import apply_plan, score_channels, trace
 
 
 class Notes(SilentProgress):
@@ -33,6 +37,18 @@ class Pair(nn.Module):
 
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
         return self.last(torch.relu(self.left(left)) + self.right(right))
+
+
+class Single(nn.Module):
+    """A tie that one plain layer reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.last = nn.Conv2d(1, 4, 1), nn.Conv2d(4, 1, 1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.last(torch.relu(self.first(image)))
 
 
 def lessons(inputs: object, n_batches: int = 1) -> Lessons:
@@ -74,6 +90,43 @@ def test_batches_of_another_size_do_not_mix() -> None:
     small, large = torch.zeros(4, 3, 8, 8), torch.zeros(4, 3, 9, 9)
     assert _inputs_of([(small, None), (large, None), (small, None)]).shape == (8, 3, 8, 8)
     assert _inputs_of([]) is None
+
+
+@pytest.mark.parametrize(
+    ("trained", "asked", "expected"), [(True, None, "obs"), (False, None, "taylor"), (True, "l2", "l2"), (False, "obs", "obs")]
+)
+def test_channels_are_judged_by_the_best_that_is_known(trained: bool, asked: str | None, expected: str) -> None:
+    model = Single().eval()
+    traced, judged = (
+        trace(model, (torch.randn(1, 1, 5, 5),)),
+        Lessons(batches=[(torch.randn(6, 1, 5, 5), torch.zeros(6, 1, 5, 5))], loss=functional.mse_loss),
+    )
+    request = FitRequest(model=ModelRequest(model="x"), latency=parse_latency("1ms"), importance=asked, data=DataRequest(data="digits"))
+    found = channel_scores(request, model, traced, trained=trained, lessons=judged)
+    batches = [(inputs, target) for inputs, target in judged.batches]
+    by = {
+        "l2": score_channels(model, traced, kind="l2"),
+        "taylor": score_channels(model, traced, kind="taylor", batches=batches, loss=judged.loss),
+        "obs": Refitter(model, traced, judged).scores(),
+    }
+    (tie,) = by["obs"]
+    assert np.allclose(found[tie], by[expected][tie])
+    assert sum(np.allclose(found[tie], one[tie]) for one in by.values()) == 1
+
+
+def test_what_no_reader_tells_of_gradients_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Single().eval()
+    traced, judged = (
+        trace(model, (torch.randn(1, 1, 5, 5),)),
+        Lessons(batches=[(torch.randn(6, 1, 5, 5), torch.zeros(6, 1, 5, 5))], loss=functional.mse_loss),
+    )
+    request = FitRequest(model=ModelRequest(model="x"), latency=parse_latency("1ms"), data=DataRequest(data="digits"))
+    monkeypatch.setattr("edgewise.trace.readers._MOST_INPUTS", 2)
+    found = channel_scores(request, model, traced, trained=True, lessons=judged)
+    gradients = score_channels(
+        model, traced, kind="taylor", batches=[(inputs, target) for inputs, target in judged.batches], loss=judged.loss
+    )
+    assert all(np.allclose(found[tie], gradients[tie]) for tie in gradients)
 
 
 def test_a_network_that_was_never_trained_has_nothing_to_make_up_for() -> None:
