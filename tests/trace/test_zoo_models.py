@@ -9,7 +9,9 @@ from torch import nn
 from torch.func import functional_call
 
 from edgewise.ir import TiePlan, WidthPlan
-from edgewise.trace import Traced, apply_plan, trace
+from edgewise.trace import Traced, apply_plan, choose_channels, trace
+from edgewise.trace.reader_scores import score_by_readers
+from edgewise.trace.readers import _modes, record_readers, refit_readers
 from edgewise.trace.trials import Trial, close, silenced, stand_in
 
 torchvision = pytest.importorskip("torchvision")
@@ -87,3 +89,28 @@ def test_torch_pruning_cuts_the_same_channels(name: str) -> None:
         }
         with torch.no_grad():
             assert close(theirs.eval()(IMAGE), ours(IMAGE), tolerance=1e-4)
+
+
+@pytest.mark.parametrize(("library", "name"), [*(("torchvision", name) for name in VISION), *(("timm", name) for name in TIMM)])
+def test_the_readers_of_a_foreign_network_make_up_for_half_of_its_channels(library: str, name: str) -> None:
+    model = build(library, name)
+    traced = trace(model, (IMAGE,), verify=False)
+    images = torch.randn(6, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+
+    def forward(one: nn.Module) -> object:
+        return one(images)
+
+    # Drawn weights come with batch statistics that were never measured.
+    with _modes(model, norms=True):
+        model(images)
+    readers = record_readers(model, traced, forward)
+    scores = score_by_readers(readers, traced)
+    widths = {tie.name: (tie.width + 1) // 2 for tie in traced.net.ties if tie.name in scores}
+    plan = choose_channels(traced, widths, scores)
+    plain, refitted = apply_plan(model, plan, traced), apply_plan(model, plan, traced)
+    assert refit_readers(refitted, readers, plan, traced, forward)
+    assert len(scores) > len([tie for tie in traced.net.ties if tie.free]) / 2
+    with torch.no_grad(), _modes(plain, norms=True):
+        rough = (plain(images) - model(images)).norm()
+        fine = (refitted(images) - model(images)).norm()
+    assert fine <= rough

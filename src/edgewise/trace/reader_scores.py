@@ -34,10 +34,11 @@ def score_by_readers(readers: Readers, traced: Traced) -> Scores:
         Per tie an array as long as its width: the cost at which each unit was removed, never falling from one removed to
         the next. Ties that no recorded layer reads, each unit in one place, are left out.
     """
+    known = {name: _Known.of(reader) for name, reader in readers.items()}
     found: Scores = {}
     for tie in traced.net.ties:
-        places = [(reader, _places(reader, traced.starts[tie.name], tie.width)) for reader in readers.values()]
-        views = [_View.of(reader, where) for reader, where in places if where is not None]
+        places = {name: _places(reader, traced.starts[tie.name], tie.width) for name, reader in readers.items()}
+        views = [known[name].view(where) for name, where in places.items() if where is not None]
         if tie.free and views:
             found[tie.name] = _scores(views, tie.width)
     return found
@@ -51,36 +52,52 @@ def _places(reader: Reader, start: int, width: int) -> Int[np.ndarray, " width"]
     return places if np.array_equal(reader.units[places], np.arange(start, start + width)) else None
 
 
-@dataclass(kw_only=True, slots=True)
-class _View:
-    """What is left of one reader: channels of the tie first, in the order of the units left, then all others.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Known:
+    """What a layer reads and how it weighs it.
 
     Attributes:
-        precision: Inverse of the covariance of the channels that are left.
+        precision: Inverse of the covariance of the channels.
+        gram: Inner products of their weights, over the variance of the whole output.
+    """
+
+    precision: Float[Tensor, "channels channels"]
+    gram: Float[Tensor, "channels channels"]
+
+    @staticmethod
+    def of(reader: Reader) -> "_Known":
+        """All channels of a reader."""
+        seen = reader.seen - reader.seen.mean(dim=0)
+        covariance = (seen.T @ seen).double() / len(seen)
+        ridge = max(_RIDGE * float(covariance.diagonal().mean()), torch.finfo(torch.float32).tiny)
+        covariance += ridge * torch.eye(len(covariance), dtype=torch.float64)
+        weight = reader.weight.cpu().double()
+        weight = weight.flatten(2) if weight.ndim > 2 else weight.unsqueeze(2)
+        gram = torch.einsum("oct,odt->cd", weight, weight)
+        variance = float((gram * covariance).sum())
+        return _Known(precision=torch.linalg.inv(covariance), gram=gram / variance if variance > 0 else gram)
+
+    def view(self, places: Int[np.ndarray, " units"]) -> "_View":
+        """The channels of one tie: while only they are removed, nothing else is needed of the others."""
+        at = torch.from_numpy(places)
+        return _View(precision=self.precision[at][:, at], gram=self.gram[at][:, at])
+
+
+@dataclass(kw_only=True, slots=True)
+class _View:
+    """What is left of a tie's channels in one reader.
+
+    Attributes:
+        precision: The inverse of the covariance of all channels left, at these.
         gram: Inner products of their weights, those removed made up for, over the variance of the whole output.
     """
 
     precision: Float[Tensor, "left left"]
     gram: Float[Tensor, "left left"]
 
-    @staticmethod
-    def of(reader: Reader, places: Int[np.ndarray, " width"]) -> "_View":
-        """All channels of a reader."""
-        order = torch.from_numpy(np.concatenate([places, np.setdiff1d(np.arange(len(reader.units)), places)]))
-        seen = (reader.seen - reader.seen.mean(dim=0))[:, order]
-        covariance = (seen.T @ seen).double() / len(seen)
-        ridge = max(_RIDGE * float(covariance.diagonal().mean()), torch.finfo(torch.float32).tiny)
-        covariance += ridge * torch.eye(len(order), dtype=torch.float64)
-        weight = (
-            reader.weight.cpu().double()[:, order].flatten(2) if reader.weight.ndim > 2 else reader.weight.cpu()[:, order, None].double()
-        )
-        gram = torch.einsum("oct,odt->cd", weight, weight)
-        variance = float((gram * covariance).sum())
-        return _View(precision=torch.linalg.inv(covariance), gram=gram / variance if variance > 0 else gram)
-
-    def costs(self, n_units: int) -> Float[Tensor, " units"]:
-        """What removing each of the tie's units that are left would cost."""
-        return self.gram.diagonal()[:n_units] / self.precision.diagonal()[:n_units]
+    def costs(self) -> Float[Tensor, " left"]:
+        """What removing each would cost."""
+        return self.gram.diagonal() / self.precision.diagonal()
 
     def remove(self, units: Int[Tensor, " gone"], left: Int[Tensor, " left"]) -> None:
         """Takes channels out; the weights of the others make up for them."""
@@ -103,12 +120,12 @@ def _removals(views: list[_View], width: int) -> Iterator[tuple[Int[np.ndarray, 
     """Units in the order they are removed in, a few at a time by ascending cost, with what each costs then."""
     alive = np.arange(width)
     while len(alive):
-        costs = torch.stack([view.costs(len(alive)) for view in views]).sum(dim=0).numpy()
+        costs = torch.stack([view.costs() for view in views]).sum(dim=0).numpy()
         gone = np.argsort(costs, kind="stable")[: max(1, len(alive) // _STEPS)]
         yield alive[gone], costs[gone]
         if len(gone) == len(alive):
             return
+        left = np.setdiff1d(np.arange(len(alive)), gone)
         for view in views:
-            left = np.setdiff1d(np.arange(len(view.gram)), gone)
             view.remove(torch.from_numpy(gone), torch.from_numpy(left))
         alive = np.delete(alive, gone)
