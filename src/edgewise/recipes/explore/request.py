@@ -17,12 +17,12 @@ STRENGTHS = (0.85, 0.7, 0.55)
 """Shares of the convolutions' multiply-accumulates that dynamic sparsity leaves by default."""
 EPOCHS = 3.0
 """Passes over the training data that a network gets by default."""
-_SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0}
-_DURATION = re.compile(r"^\s*([0-9]*\.?[0-9]+)\s*(s|min|h)\s*$")
+_SECONDS = {"s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0}
+_DURATION = re.compile(r"^\s*([0-9]*\.?[0-9]+)\s*(s|min|m|h)\s*$")
 
 
 def parse_duration(text: str, *, flag: str = "--budget") -> float:
-    """The seconds of a duration that a person typed: ``2h``, ``40min`` or ``90s``.
+    """The seconds of a duration that a person typed: ``2h``, ``40min`` (or ``40m``) or ``90s``.
 
     Args:
         text: What was typed.
