@@ -47,6 +47,12 @@ def test_a_fit_without_data_says_why_there_is_no_accuracy(vgg_fit):
     assert "accuracy was not measured" in render_run(from_json({**vgg_fit, "fine_tune": None}))
 
 
+def test_refitted_layers_are_counted(vgg_fit):
+    assert "refitted" not in render_run(from_json(vgg_fit))
+    assert "1 layer refitted to make up for removed channels" in render_run(from_json({**vgg_fit, "refitted": ["conv2"]}))
+    assert "2 layers refitted" in render_run(from_json({**vgg_fit, "refitted": ["conv2", "conv3"]}))
+
+
 def test_names_from_files_never_become_tags(vgg_fit):
     def poisoned(value):
         if isinstance(value, dict):

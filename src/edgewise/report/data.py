@@ -258,6 +258,7 @@ class RunReport:
         widths: Width of every layer now.
         widths_before: Width of every layer as it came.
         left_alone: Layers that were not touched, with the reason.
+        refitted: Layers whose weights make up for removed channels.
         seconds: How long the run took.
         fine_tune: How accuracy came back.
         why: Work saved against time saved, per fused layer.
@@ -284,6 +285,7 @@ class RunReport:
     widths: Mapping[str, Count] = field(default_factory=dict)
     widths_before: Mapping[str, Count] = field(default_factory=dict)
     left_alone: tuple[Reason, ...] = ()
+    refitted: tuple[str, ...] = ()
     seconds: Seconds | None = None
     fine_tune: FineTuning | None = None
     why: tuple[WhyRow, ...] = ()
