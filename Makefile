@@ -62,7 +62,7 @@ docs: venv
 	NO_MKDOCS_2_WARNING=1 $(IN_VENV) mkdocs build --quiet
 
 tests: venv docs
-	OMP_NUM_THREADS=1 EDGEWISE_SITE=$(CURDIR)/site $(IN_VENV) pytest -q
+	OMP_NUM_THREADS=1 EDGEWISE_SITE=$(CURDIR)/site $(IN_VENV) pytest -q -n 2 --dist loadfile
 
 clean:
 	rm -rf site .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
