@@ -204,12 +204,12 @@ def fit_network(request: FitRequest, loaded: LoadedModel, course: Course, *, pro
 
         return fit_simulated(request, loaded, course, progress=progress)
     start_s = time.monotonic()
-    settings = settings_of(request, loaded)
+    settings, lessons = settings_of(request, loaded), course.lessons
     known = kept(request.out, settings) if request.resume and request.out is not None else None
     with LatencyDatabase(request.device.db, progress=progress) as database:
         profiled = profile_model(loaded, _profile_request(request), database=database, progress=progress)
         if known is None:
-            fitter = Fitter(request=request, profiled=profiled, database=database, lessons=course.lessons, progress=progress)
+            fitter = Fitter(request=request, profiled=profiled, database=database, lessons=lessons, progress=progress)
             attempt = fitter.run()
             known = Kept(attempt={}, profile=profiled.to_json(), seconds=time.monotonic() - start_s)
             _keep(request, attempt, known, settings)
@@ -218,7 +218,7 @@ def fit_network(request: FitRequest, loaded: LoadedModel, course: Course, *, pro
             attempt = known.rebuilt(profiled)
             progress.note(f"going on with the widths found before in {request.out}")
         why = explain(profiled.net, attempt.net, runtime=profiled.runtime, database=database, progress=progress)
-    refitted = refit_fitted(loaded, profiled.traced, attempt.model, attempt.plan, lessons=course.lessons, progress=progress)
+    refitted = refit_fitted(loaded, profiled.traced, attempt.model, attempt.plan, lessons=lessons, progress=progress)
     trained = course.train(loaded, attempt.model, progress=progress)
     found = _Found(
         profiled=profiled, attempt=attempt, refitted=refitted, trained=trained, why=why, profile=known.profile, settings=settings

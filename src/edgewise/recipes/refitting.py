@@ -36,7 +36,8 @@ class Refitter:
     """
 
     def __init__(self, model: nn.Module, traced: Traced, lessons: Lessons | None) -> None:
-        self._model, self._traced, self._lessons = model, traced, lessons
+        self._model, self._traced = model, traced
+        self._inputs = None if lessons is None else _inputs_of(lessons.batches)
 
     def refit(self, changed: nn.Module, plan: WidthPlan, *, drifted: bool = True) -> tuple[str, ...]:
         """Refits a copy, in place.
@@ -57,10 +58,6 @@ class Refitter:
     def scores(self) -> Scores:
         """What the layers that read each unit lose without it, refitted; none of a tie without such a layer, or without images."""
         return {} if self._inputs is None else score_by_readers(self._readers, self._traced)
-
-    @cached_property
-    def _inputs(self) -> Any:  # noqa: ANN401 - any model's inputs
-        return None if self._lessons is None else _inputs_of(self._lessons.batches)
 
     @cached_property
     def _readers(self) -> Readers:
@@ -98,6 +95,10 @@ def _inputs_of(batches: Sequence[Sequence[Any]]) -> Any:  # noqa: ANN401 - any m
     first = next((inputs for inputs, _ in batches), None)
     if not isinstance(first, Tensor) or first.ndim < 2:
         return first
-    found = [inputs for inputs, _ in batches if isinstance(inputs, Tensor) and inputs.shape[1:] == first.shape[1:]]
-    pixels = first[0, 0].numel()
-    return torch.cat(found)[: max(_LEAST_IMAGES, min(_MOST_IMAGES, _PIXELS // pixels))]
+    left = max(_LEAST_IMAGES, min(_MOST_IMAGES, _PIXELS // first[0, 0].numel()))
+    found: list[Tensor] = []
+    for inputs, _ in batches:
+        if left > 0 and isinstance(inputs, Tensor) and inputs.shape[1:] == first.shape[1:]:
+            found.append(inputs[:left])
+            left -= len(found[-1])
+    return torch.cat(found)
