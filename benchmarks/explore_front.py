@@ -63,6 +63,9 @@ def read_study(folder: Path) -> dict[str, Any]:
     rows, front = result["trials"], result["front"]
     settings = json.loads((folder / "study.json").read_text())["settings"]
     known = {name: settings[name] for name in ("data", "epochs", "lr", "sampler", "distill") if name in settings}
+    if known.get("data"):  # where the file lies on the machine that ran the study tells nobody anything
+        form, _, place = known["data"]["data"].partition(":")
+        known["data"] = {**known["data"], "data": f"{form}:{Path(place).name}" if place else form}
     return {
         "model": result["model"],
         "device": result["device"],

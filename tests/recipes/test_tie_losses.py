@@ -11,11 +11,12 @@ from edgewise._core.progress import SilentProgress
 from edgewise._core.units import parse_latency
 from edgewise.recipes import tie_losses
 from edgewise.recipes.requests import FitRequest, ModelRequest
-from edgewise.recipes.solving import judged_worth, objective_of
+from edgewise.recipes.solving import Judged, judged_worth, objective_of
 from edgewise.recipes.tie_losses import Given, TieLosses, measure_tie_losses
 from edgewise.recipes.training import Lessons
 from edgewise.recipes.worth import importance_worth
 from edgewise.trace import Traced, trace
+from edgewise.widths.tables import structure_of
 
 WEIGHTS = (1.0, 10.0, 2.0, 3.0)
 SCORES = np.array(WEIGHTS)
@@ -72,6 +73,47 @@ def test_what_other_channels_make_up_for_is_not_lost() -> None:
     assert found is not None and found.rises[tie][0] == pytest.approx(((6 / 11) ** 2 * images.var()).item(), rel=0.05)
 
 
+class Adding(nn.Module):
+    """Adds a share of what it reads."""
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(1, 2, 1, bias=False), nn.Conv2d(2, 1, 1, bias=False)
+        with torch.no_grad():
+            self.conv1.weight.fill_(1.0)
+            self.conv2.weight.fill_(share / 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.conv2(self.conv1(x))
+
+
+def at_zero(*shares: float) -> list[float]:
+    """What leaving each block out counts, of blocks that add these shares to ones; the network is right as it is."""
+    ends = [nn.Conv2d(1, 1, 1, bias=False) for _ in range(2)]
+    model = nn.Sequential(ends[0], *(Adding(share) for share in shares), ends[1]).eval()
+    with torch.no_grad():
+        for end in ends:
+            end.weight.fill_(1.0)
+    found = trace(model, (torch.zeros(1, 1, 1, 1),))
+    ones = torch.ones(40, 1, 1, 1)
+    judged = Lessons(batches=[(ones, model(ones).detach())], loss=functional.mse_loss)
+    given = Given(model=model, traced=found, scores={})
+    measured = measure_tie_losses(given, judged, [], blocks=found.net.blocks, progress=SilentProgress())
+    assert measured is not None and len(found.net.blocks) == len(shares)
+    assert [measured.worth()(block.ties[0], 0) for block in found.net.blocks] == [-measured.at_zero[b.ties[0]] for b in found.net.blocks]
+    return [measured.at_zero[block.ties[0]] for block in found.net.blocks]
+
+
+def test_a_block_costs_what_its_going_adds_to_those_gone_before() -> None:
+    # 2 * 1.5 * 1.25 = 3.75; without the last 3, without the last two 2, without all 1.
+    assert at_zero(1.0, 0.5, 0.25) == pytest.approx([2.75**2 - 1.75**2, 1.75**2 - 0.75**2, 0.75**2])
+
+
+def test_a_block_never_costs_less_than_alone_or_than_one_before() -> None:
+    # 2 * 0.5 = 1; without the first 0.5, without the second 2, without both 1 again: nothing lost, and yet each costs what it does alone.
+    assert at_zero(1.0, -0.5) == pytest.approx([0.25, 1.0])
+
+
 def test_worth_is_what_is_not_lost() -> None:
     worth = TieLosses(widths={"a": (4, 8, 16)}, rises={"a": (3.0, 1.0, 0.0)}).worth()
     assert [worth("a", width) for width in (2, 4, 6, 8, 12, 16)] == [-4.0, -3.0, -2.0, -1.0, -0.5, 0.0]
@@ -115,7 +157,7 @@ def test_it_looks_at_as_many_images_as_there_is_time_for(
     if seen is None:
         assert found is None and "would take over 10 minutes" in notes.notes[0]
     else:
-        assert found is not None and sizes[1:] == seen * 4 and not notes.notes
+        assert found is not None and sizes[2:] == seen * 4 and not notes.notes
 
 
 def test_where_there_is_no_time_importance_decides(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,10 +166,11 @@ def test_where_there_is_no_time_importance_decides(monkeypatch: pytest.MonkeyPat
     model = sums()
     found, tie = traced(model)
     given = Given(model=model, traced=found, scores={tie: SCORES})
-    objective, worth = judged_worth("loss", given, [tie], lessons=lessons(), progress=SilentProgress())
-    assert objective == "importance" and worth is not None
-    assert worth(tie, 2) == importance_worth(found.net, {tie: SCORES})(tie, 2)
-    assert judged_worth("params", given, [tie], lessons=lessons(), progress=SilentProgress()) == ("params", None)
+    structure = structure_of(found.net, frozenset([tie]))
+    judged = judged_worth("loss", given, structure, lessons=lessons(), progress=SilentProgress())
+    assert judged.objective == "importance" and judged.worth is not None and not judged.at_zero
+    assert judged.worth(tie, 2) == importance_worth(found.net, {tie: SCORES})(tie, 2)
+    assert judged_worth("params", given, structure, lessons=lessons(), progress=SilentProgress()) == Judged(objective="params")
 
 
 @pytest.mark.parametrize(

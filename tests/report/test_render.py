@@ -49,7 +49,7 @@ def test_a_fit_without_data_says_why_there_is_no_accuracy(vgg_fit):
 
 def test_refitted_layers_are_counted(vgg_fit):
     assert "refitted" not in render_run(from_json(vgg_fit))
-    assert "1 layer refitted to make up for removed channels" in render_run(from_json({**vgg_fit, "refitted": ["conv2"]}))
+    assert "1 layer refitted to make up for what is gone" in render_run(from_json({**vgg_fit, "refitted": ["conv2"]}))
     assert "2 layers refitted" in render_run(from_json({**vgg_fit, "refitted": ["conv2", "conv3"]}))
 
 

@@ -1,12 +1,15 @@
 """Width problems of whole networks: every assignment costs what the network at these widths costs."""
 
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from cost.specs import Builder, chain
 from edgewise._core.errors import PlanError
@@ -15,7 +18,9 @@ from edgewise.cost.workload import Workload
 from edgewise.ir import Dim, NetSpec, Term
 from edgewise.models.catalog import BUILT_IN
 from edgewise.trace import trace
-from edgewise.widths.problem import WidthProblem
+from edgewise.widths.exact import solve_exact
+from edgewise.widths.problem import IMPOSSIBLE_S, WidthProblem
+from edgewise.widths.solution import Limits
 from edgewise.widths.tables import Pricing, TableBuilder, spread, structure_of
 
 
@@ -86,18 +91,48 @@ def resnet20() -> NetSpec:
     return trace(BUILT_IN["resnet20"].build(), (torch.zeros(1, 3, 32, 32),), name="resnet20").net
 
 
-NETS = {"chain": chain(32, 48, 64), "residual": residual(), "nested": nested(), "resnet20": resnet20()}
+def mobile() -> NetSpec:
+    """Blocks of three ties, one of them of a gate, and one with a layer that reads and writes the stream alone."""
+
+    class Gated(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.depthwise = nn.Conv2d(32, 32, 3, padding=1, groups=32)
+            self.expand = nn.Conv2d(32, 64, 1)
+            self.middle = nn.Conv2d(64, 48, 3, padding=1)
+            self.squeeze = nn.Conv2d(48, 16, 1)
+            self.excite = nn.Conv2d(16, 48, 1)
+            self.project = nn.Conv2d(48, 32, 1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            maps = self.middle(torch.relu(self.expand(self.depthwise(x))))
+            gate = torch.sigmoid(self.excite(torch.relu(self.squeeze(maps.mean((2, 3), keepdim=True)))))
+            return x + self.project(maps * gate)
+
+    model = nn.Sequential(nn.Conv2d(3, 32, 3, padding=1), Gated(), Gated(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 10))
+    return trace(model, (torch.zeros(1, 3, 8, 8),), name="mobile").net
 
 
-def candidates(builder: TableBuilder, net: NetSpec, *, odd: bool = False) -> dict[str, tuple[int, ...]]:
-    """Present width of each variable, and multiples of 16 (with odd widths where they are asked for)."""
+NETS = {"chain": chain(32, 48, 64), "residual": residual(), "nested": nested(), "resnet20": resnet20(), "mobile": mobile()}
+
+
+def candidates(builder: TableBuilder, net: NetSpec, *, odd: bool = False, zero: bool = True) -> dict[str, tuple[int, ...]]:
+    """Present width of each variable, multiples of 16, odd widths where they are asked for, and 0 for ties of blocks."""
     structure = structure_of(net, free_ties(net))
     more = (7, 21, 33) if odd else ()
-    return {name: tuple(sorted({builder.present_width(name), 16, 32, 48, 80, *more})) for name in structure.variables}
+    gone = {tie for block in structure.blocks if zero for tie in block.ties}
+    widths = {name: {builder.present_width(name), 16, 32, 48, 80, *more} for name in structure.variables}
+    return {name: tuple(sorted(found | {0} if name in gone else found)) for name, found in widths.items()}
 
 
 def chosen(problem: WidthProblem, data: st.DataObject) -> dict[str, int] | None:
     options = {one.name: data.draw(st.integers(0, len(one.values) - 1)) for one in problem.decisions}
+    for block in BLOCKS:  # of a block that is left out, no tie has any width
+        present = [tie for tie in block if tie in options]
+        if data.draw(st.booleans()) and present:
+            options.update(dict.fromkeys(present, 0))
+        elif any(options[tie] == 0 and problem.by_name[tie].values[0] == 0 for tie in present):
+            options.update(dict.fromkeys(present, 1))
     return problem.feasible(options)
 
 
@@ -115,12 +150,12 @@ def test_present_widths_cost_what_the_network_costs(name: str) -> None:
 @given(data=st.data())
 @settings(max_examples=25, deadline=None)
 def test_any_widths_cost_what_the_network_costs_at_these_widths(name: str, device: str, odd: bool, data: st.DataObject) -> None:
-    """Exactly, but for ONNX Runtime off the blocks, where layouts further away play a part."""
+    """Exactly, but for ONNX Runtime off the blocks of channels and without residual blocks: layouts further away play a part."""
     net = NETS[name]
     key = (name, device)
     if key not in PROBLEMS:
         builder = builder_of(net, device=device)
-        PROBLEMS[key] = (builder, builder.problem(candidates(builder, net, odd=odd)))
+        PROBLEMS[key] = (builder, builder.problem(candidates(builder, net, odd=odd, zero=device == "openvino-cpu")))
     builder, problem = PROBLEMS[key]
     assignment = chosen(problem, data)
     if assignment is None:
@@ -131,6 +166,7 @@ def test_any_widths_cost_what_the_network_costs_at_these_widths(name: str, devic
     assert (totals.params, totals.macs) == (changed.params, changed.macs)
 
 
+BLOCKS = {block.ties for net in NETS.values() for block in net.blocks}
 PROBLEMS: dict[tuple[str, str], tuple[TableBuilder, WidthProblem]] = {}
 
 
@@ -229,3 +265,61 @@ def test_spread_keeps_proportions_and_hits_the_sum(total: int, left: int, right:
     made = spread(dim, total, {"a": left, "b": right}, frozenset())
     assert dim.width(made) == max(total, 2) or min(made.values()) == 1
     assert spread(dim, total, {"a": left, "b": right}, frozenset({"a"}))["a"] == left
+
+
+def test_a_block_goes_as_a_whole_or_not_at_all() -> None:
+    net = NETS["mobile"]
+    structure = structure_of(net, free_ties(net))
+    assert [block.name for block in structure.blocks] == ["1", "2"] and [len(block.ties) for block in structure.blocks] == [3, 3]
+    builder = builder_of(net)
+    problem = builder.problem(candidates(builder, net))
+    whole = {name: builder.present_width(name) for name in structure.variables}
+    first = structure.blocks[0]
+    for tie in first.ties:
+        assert problem.evaluate(problem.assignment_of({**whole, tie: 0})).latency_s >= IMPOSSIBLE_S
+    gone = problem.evaluate(problem.assignment_of({**whole, **dict.fromkeys(first.ties, 0)}))
+    assert gone.macs == net.with_widths(dict.fromkeys(first.ties, 0)).macs < net.macs
+
+
+@pytest.mark.parametrize("name", ["resnet20", "mobile"])
+def test_in_onnx_runtime_a_block_left_out_costs_nothing_but_a_change_of_layout_elsewhere(name: str) -> None:
+    net = NETS[name]
+    builder = builder_of(net, device="onnxruntime-cpu")
+    problem = builder.problem(candidates(builder, net))
+    whole = {one: builder.present_width(one) for one in structure_of(net, free_ties(net)).variables}
+    for block in net.blocks:
+        gone = dict.fromkeys(block.ties, 0)
+        changed = net.with_widths(gone)
+        most_s = max(
+            price_s(call) for group in pricing(net).lowering.groups for call in [*pricing(net).lowering.workloads(group, net.widths)]
+        )
+        found = problem.evaluate(problem.assignment_of({**whole, **gone}))
+        assert found.latency_s == pytest.approx(network_s(changed, device="onnxruntime-cpu"), abs=most_s)
+        assert (found.params, found.macs) == (changed.params, changed.macs)
+
+
+@pytest.mark.parametrize("share", [0.4, 0.6, 0.8])
+def test_the_exact_solver_leaves_out_what_no_widths_save_as_well(share: float) -> None:
+    """Against trying everything, with a worth that no block and no width deserves alike."""
+    net = NETS["mobile"]
+    structure = structure_of(net, free_ties(net))
+
+    def worth(tie: str, width: int) -> float:
+        return -0.7 if width == 0 else (len(tie) % 3 + 1) * np.log(width)
+
+    builder = TableBuilder(pricing(net), structure, worth)
+    few = {name: (0, 16, builder.present_width(name)) for name in structure.variables if name != "0"}
+    few = {name: tuple(sorted(set(widths))) for name, widths in few.items()} | {"0": (16, 32)}
+    problem = builder.problem(few)
+    limit = share * network_s(net)
+    options = itertools.product(*(range(len(one.values)) for one in problem.decisions))
+    every = (problem.feasible(dict(zip([one.name for one in problem.decisions], place, strict=True))) for place in options)
+    totals = [problem.evaluate(one) for one in every if one is not None]
+    best = max(one.value for one in totals if one.latency_s <= limit)
+    assert solve_exact(problem, Limits(latency_s=limit)).totals.value == pytest.approx(best)
+
+
+def test_layers_to_keep_keep_their_blocks() -> None:
+    net = NETS["mobile"]
+    chosen = free_ties(net) - {net.blocks[0].ties[1]}
+    assert [block.name for block in structure_of(net, chosen).blocks] == ["2"]

@@ -114,6 +114,7 @@ def fit(
     width_floor: "Share" = None,
     keep: str | Sequence[str] = (),
     only: str | Sequence[str] = (),
+    keep_blocks: bool = False,
     train: "Callable[[nn.Module], nn.Module | None] | None" = None,
     loss: "Loss | None" = None,
     evaluate: "Callable[[nn.Module], float] | None" = None,
@@ -153,6 +154,7 @@ def fit(
         width_floor: Smallest share of a layer's present width.
         keep: Layers whose widths stay.
         only: Layers whose widths alone may change; empty for all.
+        keep_blocks: Leave no residual block out; without, ``exact`` may, where what that loses can be measured.
         train: A training loop of one's own: trains the module that it is given.
         loss: Scalar from outputs and target; none for cross entropy.
         evaluate: Score of a module, higher is better; none for the accuracy.
@@ -192,6 +194,7 @@ def fit(
         width_floor=share_of(width_floor, name="width_floor"),
         keep=names_of(keep),
         only=names_of(only),
+        keep_blocks=keep_blocks,
         solver=solver,
         objective=objective,
         importance=importance,

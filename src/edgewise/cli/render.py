@@ -34,6 +34,8 @@ def inspect(value: Value) -> str:
     ]
     parts = [columns(["layer", "op", "in", "out", "MACs", "parameters", "tie"], rows, numeric=[2, 3, 4, 5])]
     parts.append(f"{value['macs']:,} MACs, {value['params']:,} parameters")
+    if value["blocks"]:
+        parts.append(f"residual blocks that can be left out: {', '.join(value['blocks'])}")
     parts.extend(_left_alone(value))
     return "\n\n".join(parts)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from edgewise._core.errors import PlanError, SpecError, UnknownLayerError
+from edgewise.ir.blocks import Block, remaining, rewired
 from edgewise.ir.layers import LayerSpec
 
 
@@ -56,6 +57,7 @@ class NetSpec:
         ties: All ties, sorted by the place of their first writer.
         outputs: Names of the layers whose results the network returns.
         left_alone: Layers with weights whose widths cannot be changed (or not grown), with the reason.
+        blocks: Residual blocks that can be left out.
     """
 
     name: str
@@ -64,6 +66,7 @@ class NetSpec:
     ties: tuple[Tie, ...]
     outputs: tuple[str, ...] = ()
     left_alone: tuple[LeftAlone, ...] = ()
+    blocks: tuple[Block, ...] = ()
 
     def __post_init__(self) -> None:
         """Checks names, order of layers, and that widths agree with the ties."""
@@ -145,24 +148,61 @@ class NetSpec:
         """The same network with other widths; ties not named keep theirs.
 
         Args:
-            widths: New width for each tie to change, at least 1.
+            widths: New width for each tie to change: at least 1, or 0 for all ties of a block, which is left out then.
 
         Returns:
             A new network whose channels all fit: one width a tie, so that mismatched
             channels cannot be written.
 
         Raises:
-            PlanError: An unknown tie, a width below 1, or a tie that may not change so.
+            PlanError: An unknown tie, a width of 0 that leaves no block out, or a tie that may not change so.
         """
+        net = self._without(self.left_out(widths))
         known = {tie.name: tie for tie in self.ties}
         for name, width in widths.items():
             if name not in known:
                 raise PlanError(f"`widths` must name ties of {self.name!r}, got {name!r}")
-            _check_width(known[name], width)
-        merged = {**self.widths, **widths}
-        ties = tuple(replace(tie, width=merged[tie.name]) for tie in self.ties)
-        layers = tuple(layer.with_widths(merged) for layer in self.layers)
-        return replace(self, ties=ties, layers=layers)
+            if width != 0:
+                _check_width(known[name], width)
+        merged = {**net.widths, **{name: width for name, width in widths.items() if width != 0}}
+        ties = tuple(replace(tie, width=merged[tie.name]) for tie in net.ties)
+        layers = tuple(layer.with_widths(merged) for layer in net.layers)
+        return replace(net, ties=ties, layers=layers)
+
+    def left_out(self, widths: Mapping[str, int]) -> tuple[Block, ...]:
+        """The blocks that are left out at these widths: those with 0 for all of their ties.
+
+        Raises:
+            PlanError: A tie of width 0 belongs to no such block.
+        """
+        zero = {name for name, width in widths.items() if width == 0}
+        gone = tuple(block for block in self.blocks if zero.issuperset(block.ties)) if zero else ()
+        stray = sorted(zero - {tie for block in gone for tie in block.ties})
+        if stray:
+            block = next((block for block in self.blocks if stray[0] in block.ties), None)
+            rule = f"or 0 together with {', '.join(block.ties)}" if block else "no block that can be left out is all it writes"
+            raise PlanError(f"the width of {stray[0]!r} must be at least 1 ({rule}), got 0")
+        return gone
+
+    def _without(self, gone: tuple[Block, ...]) -> "NetSpec":
+        """The network without these blocks."""
+        if not gone:
+            return self
+        dropped = {name for block in gone for name in block.layers}
+        dropped_ties = {tie for block in gone for tie in block.ties}
+        results = {block.result: block for block in gone}
+        return replace(
+            self,
+            layers=tuple(replace(layer, inputs=rewired(layer.inputs, results)) for layer in self.layers if layer.name not in dropped),
+            ties=tuple(
+                replace(tie, writers=tuple(name for name in tie.writers if name not in dropped))
+                for tie in self.ties
+                if tie.name not in dropped_ties
+            ),
+            outputs=rewired(self.outputs, results),
+            left_alone=tuple(one for one in self.left_alone if one.name not in dropped),
+            blocks=remaining(self.blocks, gone),
+        )
 
 
 def _check_width(tie: Tie, width: int) -> None:

@@ -14,8 +14,8 @@ class TiePlan:
 
     Attributes:
         tie: Name of the tie.
-        keep: Indices kept, ascending, of the tie's present units.
-        grow: Number of new units put behind the kept ones.
+        keep: Indices kept, ascending, of the tie's present units; none of a tie whose block is left out.
+        grow: Number of new units put behind the kept ones; 0 where none is kept.
     """
 
     tie: str
@@ -23,11 +23,11 @@ class TiePlan:
     grow: int = 0
 
     def __post_init__(self) -> None:
-        """Checks order, uniqueness and that something is left."""
+        """Checks order and uniqueness, and that nothing is put behind what is gone."""
         if list(self.keep) != sorted(set(self.keep)) or (self.keep and self.keep[0] < 0):
             raise PlanError(f"`keep` of tie {self.tie!r} must be ascending indices, each once, got {self.keep[:8]}...")
-        if self.grow < 0 or not self.keep:
-            raise PlanError(f"tie {self.tie!r} must keep at least 1 unit and grow by at least 0, got {len(self.keep)} and {self.grow}")
+        if self.grow < 0 or (self.grow and not self.keep):
+            raise PlanError(f"tie {self.tie!r} must grow by at least 0, and from at least 1 unit, got {len(self.keep)} and {self.grow}")
 
     @property
     def width(self) -> int:

@@ -108,7 +108,7 @@ class FitResult:
 
     @property
     def widths(self) -> dict[str, int]:
-        """Output width of every convolution and linear layer."""
+        """Output width of every convolution and linear layer; 0 for those left out."""
         return dict(self.value["widths"])
 
     def save(self, folder: str | Path) -> None:
@@ -301,13 +301,14 @@ def _value(request: FitRequest, found: _Found, *, seconds: float) -> dict[str, A
         "result": result.to_json(),
         "score": None if trained.score is None else {"baseline": trained.score_before, "result": trained.score},
         "widths_before": widths_of(before),
-        "widths": widths_of(after),
+        "widths": widths_after(before, after),
+        "left_out": left_out_of(before, after),
         "left_alone": [{"name": one.name, "reason": one.reason} for one in before.left_alone],
         "corrections": attempt.corrections,
         "solution": attempt.solution,
         "refitted": list(found.refitted),
         "fine_tune": trained.to_json(),
-        "why": [row.to_json() for row in found.why],
+        "why": [_why_json(row) for row in found.why],
         "profile": found.profile,
         "audit": [{"name": name, "predicted_s": predicted, "measured_s": measured} for name, predicted, measured in attempt.audit],
         "warnings": [*found.profile["warnings"], *attempt.warnings, *trained.warnings],
@@ -346,6 +347,24 @@ def _figures(profiled: Profiled, attempt: Attempt, trained: Trained) -> tuple[Fi
 def widths_of(net: NetSpec) -> dict[str, int]:
     """Output width of every convolution and linear layer."""
     return {layer.name: layer.out_channels for layer in net.priced}
+
+
+def widths_after(before: NetSpec, after: NetSpec) -> dict[str, int]:
+    """Output width now of every convolution and linear layer that there was; 0 for those of blocks left out."""
+    now = widths_of(after)
+    return {layer.name: now.get(layer.name, 0) for layer in before.priced}
+
+
+def left_out_of(before: NetSpec, after: NetSpec) -> list[str]:
+    """Names of the residual blocks that are left out."""
+    there = {block.name for block in after.blocks}
+    return [block.name for block in before.blocks if block.name not in there]
+
+
+def _why_json(row: WhyRow) -> dict[str, Any]:
+    """The row; a layer that is left out does nothing, and takes no time."""
+    gone = {"macs_after": 0, "latency_after_s": 0.0} if row.latency_after_s is None else {}
+    return {**row.to_json(), **gone}
 
 
 def _profile_request(request: FitRequest) -> ProfileRequest:

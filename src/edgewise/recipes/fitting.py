@@ -14,7 +14,16 @@ from edgewise.measure.database import LatencyDatabase
 from edgewise.measure.sampling import Sample
 from edgewise.recipes.profile import Profiled, candidates_of
 from edgewise.recipes.requests import FitRequest
-from edgewise.recipes.solving import channel_scores, edges_around, judged_worth, keeps_limits, limits_of, objective_of, solve_in_two
+from edgewise.recipes.solving import (
+    channel_scores,
+    edges_around,
+    judged_worth,
+    keeps_limits,
+    limits_of,
+    objective_of,
+    offered,
+    solve_in_two,
+)
 from edgewise.recipes.staircases import DEFAULT_FLOOR, edges_of_tie, step_of_tie
 from edgewise.recipes.tie_losses import Given
 from edgewise.recipes.timing import TimingJob, reached_of, time_together
@@ -94,14 +103,14 @@ class Fitter:
     ) -> None:
         self._request, self._profiled, self._database = request, profiled, database
         self._progress = progress
-        model, structure = profiled.loaded.model, profiled.structure
-        self.objective = objective_of(request, trained=profiled.loaded.trained, lessons=lessons)
-        self._floor = request.width_floor or (PARAMS_FLOOR if self.objective == "params" else DEFAULT_FLOOR)
+        model, structure = profiled.loaded.model, offered(profiled.structure, request)
+        objective = objective_of(request, trained=profiled.loaded.trained, lessons=lessons)
+        self._floor = request.width_floor or (PARAMS_FLOOR if objective == "params" else DEFAULT_FLOOR)
         self._scores = channel_scores(request, model, profiled.traced, trained=profiled.loaded.trained, lessons=lessons)
         given = Given(model=model, traced=profiled.traced, scores=self._scores)
-        self.objective, worth = judged_worth(self.objective, given, structure.variables, lessons=lessons, progress=progress)
+        self._judged = judged_worth(objective, given, structure, lessons=lessons, progress=progress)
         pricing = profiled.pricing()
-        self._builder = TableBuilder(pricing, structure, worth)
+        self._builder = TableBuilder(pricing, structure, self._judged.worth)
         self._candidates = self._within(candidates_of(profiled.device, profiled.net, structure, floor=self._floor))
         self._edges = self._within(candidates_of(profiled.device, profiled.net, structure, floor=self._floor, all_edges=True))
         self._steps = {name: step_of_tie(profiled.device, pricing.lowering, profiled.net, name) for name in self._candidates}
@@ -193,8 +202,8 @@ class Fitter:
         return {name: width for name, width in self._builder.tie_widths(solution.widths).items() if width != present[name]}
 
     def problem(self, candidates: Mapping[str, tuple[int, ...]]) -> WidthProblem:
-        """The width problem over these candidates."""
-        return self._builder.problem(candidates, {name: self._off_step(name) for name in candidates})
+        """The width problem over these candidates; where a block may be left out, 0 is one, too."""
+        return self._builder.problem(self._judged.with_zero(candidates), {name: self._off_step(name) for name in candidates})
 
     def _off_step(self, name: str) -> tuple[int, ...]:
         """The present width, where it is no right edge."""
@@ -237,7 +246,7 @@ class Fitter:
             corrected_s=predicted_s * ratio,
             target_s=request.latency.seconds(baseline.latency_s),
             met=reached_of(request.latency, sample, baseline=baseline) <= 1 and keeps_limits(request, profiled.net, net),
-            objective=self.objective,
+            objective=self._judged.objective,
             corrections=correction,
             solution={
                 "solver": solution.solver,

@@ -46,6 +46,7 @@ class InspectResult:
         layers: Layers with weights, in running order.
         ties: Channels that must change together.
         left_alone: Layers whose widths cannot change, or not grow, with the reason.
+        blocks: Residual blocks that can be left out.
     """
 
     model: str
@@ -55,6 +56,7 @@ class InspectResult:
     layers: tuple[InspectedLayer, ...]
     ties: tuple[Tie, ...]
     left_alone: tuple[LeftAlone, ...]
+    blocks: tuple[str, ...]
 
     def __repr__(self) -> str:
         """The result as people read it."""
@@ -72,6 +74,7 @@ class InspectResult:
             "params": self.params,
             "layers": [asdict(layer) for layer in self.layers],
             "ties": [{**asdict(tie), "writers": list(tie.writers)} for tie in self.ties],
+            "blocks": list(self.blocks),
             "left_alone": [asdict(layer) for layer in self.left_alone],
         }
 
@@ -103,6 +106,7 @@ def inspect_net(net: NetSpec) -> InspectResult:
         layers=tuple(_inspected(net, layer) for layer in net.layers if _has_weights(layer)),
         ties=net.ties,
         left_alone=net.left_alone,
+        blocks=tuple(block.name for block in net.blocks),
     )
 
 

@@ -180,6 +180,7 @@ class FitRequest:
         width_floor: Smallest share of the present width, in (0, 1]; none for the objective's default.
         keep: Layers whose widths stay.
         only: Layers whose widths alone may change; empty for all.
+        keep_blocks: Leave no residual block out.
         solver: ``exact``, ``algorithm2`` or ``round``.
         objective: ``loss``, ``importance`` or ``params``; none for the loss where weights are trained and there is data, importance
             with one of both, and params without.
@@ -200,6 +201,7 @@ class FitRequest:
     width_floor: float | None = None
     keep: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
+    keep_blocks: bool = False
     solver: str = "exact"
     objective: str | None = None
     importance: str | None = None

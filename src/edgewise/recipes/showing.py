@@ -50,9 +50,13 @@ def fit_card(value: Value, *, pictures: bool = False) -> Card:
     return Card(
         title=title,
         tables=(_before_after(before, after, kind=value["kind"]), _widths(value)),
-        notes=_places(value),
+        notes=(*_left_out(value), *_places(value)),
         pictures=_silhouette(value) if pictures else (),
     )
+
+
+def _left_out(value: Value) -> tuple[str, ...]:
+    return (f"residual blocks left out: {', '.join(value['left_out'])}",) if value.get("left_out") else ()
 
 
 def ratio_of(value: Value) -> float:

@@ -1,6 +1,7 @@
 """What ``fit`` asks of the solvers, whatever prices the network."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 from torch import nn
@@ -18,7 +19,7 @@ from edgewise.widths.exact import solve_exact
 from edgewise.widths.problem import WidthProblem
 from edgewise.widths.rounding import solve_rounding
 from edgewise.widths.solution import Limits, Solution
-from edgewise.widths.tables import Worth
+from edgewise.widths.tables import Structure, Worth
 
 SOLVE_SECONDS = 20.0
 """Time limit of one exact search."""
@@ -41,15 +42,15 @@ def keeps_limits(request: FitRequest, before: NetSpec, after: NetSpec) -> bool:
 
 
 def edges_around(edges: tuple[int, ...], width: int, *, present: int) -> tuple[int, ...]:
-    """The two edges on each side of a width, that width, and the present one.
+    """The two edges on each side of a width, that width, and the present one; of a width of 0 the present one and those below.
 
     Example:
         >>> edges_around((16, 32, 48, 64, 80, 96), 64, present=70)
         (32, 48, 64, 70, 80, 96)
     """
-    place = min(range(len(edges)), key=lambda index: abs(edges[index] - width))
+    place = min(range(len(edges)), key=lambda index: abs(edges[index] - (width or present)))
     near = edges[max(0, place - _NEIGHBOURS) : place + _NEIGHBOURS + 1]
-    return tuple(sorted({*near, width, present}))
+    return tuple(sorted({*near, width or present, present}))
 
 
 def solve_in_two(
@@ -68,6 +69,11 @@ def solve_in_two(
     fine = solve_exact(nearer(coarse.widths), limits, time_limit_s=SOLVE_SECONDS)
     progress.advance()
     return fine if fine.totals.value >= coarse.totals.value else coarse
+
+
+def offered(structure: Structure, request: FitRequest) -> Structure:
+    """The variables, with the blocks that a request allows to be left out; only ``exact`` weighs a block against widths."""
+    return structure if request.solver == "exact" and not request.keep_blocks else replace(structure, blocks=())
 
 
 def _share(share: float | None, whole: int) -> float | None:
@@ -112,25 +118,42 @@ def objective_of(request: FitRequest, *, trained: bool, lessons: Lessons | None)
     return "importance" if trained or lessons is not None else "params"
 
 
-def judged_worth(
-    objective: str, given: Given, ties: Iterable[str], *, lessons: Lessons | None, progress: Progress
-) -> tuple[str, Worth | None]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Judged:
+    """What widths are worth.
+
+    Attributes:
+        objective: ``loss``, ``importance`` or ``params``.
+        worth: Worth of a tie at a width; none for the number of parameters.
+        at_zero: Ties that may have a width of 0: those of the blocks that may be left out.
+    """
+
+    objective: str
+    worth: Worth | None = None
+    at_zero: frozenset[str] = frozenset()
+
+    def with_zero(self, candidates: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+        """The candidates, and 0 for the ties that may have it."""
+        return {name: (0, *widths) if name in self.at_zero else widths for name, widths in candidates.items()}
+
+
+def judged_worth(objective: str, given: Given, structure: Structure, *, lessons: Lessons | None, progress: Progress) -> Judged:
     """What widths are worth by an objective.
 
     Args:
         objective: ``loss``, ``importance`` or ``params``.
         given: The network as it came.
-        ties: Ties that may change.
+        structure: Its ties as variables, and the blocks that may be left out, where what that costs can be measured.
         lessons: Batches that the loss is measured on; none without data.
         progress: Is told how far it is.
 
     Returns:
-        The objective, ``importance`` where measuring the loss would take too long, and the worth; none for parameters.
+        The worth; by ``importance`` where measuring the loss would take too long.
     """
     if objective == "params":
-        return objective, None
+        return Judged(objective=objective)
     if objective == "loss" and lessons is not None:
-        losses = measure_tie_losses(given, lessons, ties, progress=progress)
+        losses = measure_tie_losses(given, lessons, structure.variables, blocks=structure.blocks, progress=progress)
         if losses is not None:
-            return objective, losses.worth()
-    return "importance", importance_worth(given.traced.net, given.scores)
+            return Judged(objective=objective, worth=losses.worth(), at_zero=frozenset(losses.at_zero))
+    return Judged(objective="importance", worth=importance_worth(given.traced.net, given.scores))

@@ -84,6 +84,7 @@ def settings_of(request: FitRequest, loaded: LoadedModel) -> dict[str, Any]:
         "width floor": request.width_floor,
         "keep": list(request.keep),
         "only": list(request.only),
+        "keep blocks": request.keep_blocks or None,
         "solver": request.solver,
         "objective": request.objective,
         "importance": request.importance,

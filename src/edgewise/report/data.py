@@ -255,9 +255,10 @@ class RunReport:
         objective: What it maximised.
         baseline: The network as it came.
         result: The network as it is now.
-        widths: Width of every layer now.
+        widths: Width of every layer now; 0 for those left out.
         widths_before: Width of every layer as it came.
         left_alone: Layers that were not touched, with the reason.
+        left_out: Residual blocks that are left out.
         refitted: Layers whose weights make up for removed channels.
         seconds: How long the run took.
         fine_tune: How accuracy came back.
@@ -285,6 +286,7 @@ class RunReport:
     widths: Mapping[str, Count] = field(default_factory=dict)
     widths_before: Mapping[str, Count] = field(default_factory=dict)
     left_alone: tuple[Reason, ...] = ()
+    left_out: tuple[str, ...] = ()
     refitted: tuple[str, ...] = ()
     seconds: Seconds | None = None
     fine_tune: FineTuning | None = None

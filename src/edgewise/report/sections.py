@@ -104,7 +104,8 @@ def _width_row(row: LayerWidth, peak: int) -> WidthRow:
     kind = "kept" if row.before in (None, row.after) else "grown" if row.after > (row.before or 0) else "shrunk"
     before = "–" if row.before is None else str(row.before)
     bar = bar_pair(row.before, row.after, maximum=peak, label=f"{before} to {row.after}")
-    return WidthRow(layer=row.layer, before=before, after=str(row.after), change=ratio(row.after, row.before), kind=kind, bar=bar)
+    after = str(row.after) if row.after else "left out"
+    return WidthRow(layer=row.layer, before=before, after=after, change=ratio(row.after, row.before), kind=kind, bar=bar)
 
 
 def why_lines(rows: Sequence[WhyRow]) -> tuple[WhyLine, ...]:

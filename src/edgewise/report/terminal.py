@@ -12,6 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from edgewise._core.showing import counted
 from edgewise.report import decision
 from edgewise.report.data import BenchRow, Profile, RunReport, Staircase
 from edgewise.report.words import count, duration, ms, percent, printable, ratio, shortened
@@ -54,6 +55,9 @@ def fit_summary(report: RunReport) -> RenderableType:
         parts.append(_figures(report))
     if report.layer_widths:
         parts.append(_widths(report))
+    if report.left_out:
+        blocks = ", ".join(printable(name) for name in report.left_out)
+        parts.append(Text(f"left out: {counted(len(report.left_out), 'residual block')} ({blocks})"))
     if report.left_alone:
         parts.append(Text(f"left alone: {len(report.left_alone)} (the report says why)", style="dim"))
     parts += [warning_line(note) for note in decision.notes(report)]
@@ -117,7 +121,8 @@ def _widths(report: RunReport) -> Table:
         (f"widths changed: {len(changed)} of {len(report.layer_widths)}", "left"), ("before", "right"), ("after", "right"), ("", "right")
     )
     for row in changed[:MAX_ROWS]:
-        table.add_row(_name(row.layer), str(row.before), Text(str(row.after), style="bold"), ratio(row.after, row.before))
+        after = Text(str(row.after or "left out"), style="bold")
+        table.add_row(_name(row.layer), str(row.before), after, ratio(row.after or None, row.before))
     if len(changed) > MAX_ROWS:
         table.add_row(Text(f"and {len(changed) - MAX_ROWS} more", style="dim"))
     return table

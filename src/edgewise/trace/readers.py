@@ -105,23 +105,25 @@ def refit_readers(
         plan: What was done to it.
         traced: The trace of the network as it was.
         forward: Runs a network on the images that ``readers`` was recorded with.
-        drifted: Also refit layers that lost no channel themselves, behind those that did.
+        drifted: Also refit layers that lost no channel themselves, behind those that did, or behind a block left out.
 
     Returns:
         The layers refitted, in order; none, and nothing changed, for a plan that removes no channel.
     """
     places = gathered_places(plan, traced)
     refitted: list[str] = []
+    there = {name for name, _ in changed.named_modules()}
     losing = {name for name, reader in readers.items() if len(np.unique(places(reader.units)[0])) < len(reader.units)}
-    if not losing:
+    first = next((place for place, name in enumerate(readers) if name in losing or name not in there), None)
+    if first is None:
         return ()
+    wanted = [name for name in [*readers][first:] if name in there and (drifted or name in losing)]
 
     def refit(name: str, module: nn.Module, given: tuple[Any, ...]) -> None:
-        if name in losing or (drifted and refitted):
-            _refit(module, readers[name], _rows(module, given, len(readers[name].seen)), places=places)
-            refitted.append(name)
+        _refit(module, readers[name], _rows(module, given, len(readers[name].seen)), places=places)
+        refitted.append(name)
 
-    with _hooked(changed, [*readers] if drifted else sorted(losing), refit), _modes(changed, norms=True):
+    with _hooked(changed, wanted, refit), _modes(changed, norms=True):
         forward(changed)
     return tuple(refitted)
 

@@ -71,8 +71,8 @@ def choose_channels(traced: Traced, widths: Mapping[str, int], scores: Mapping[s
 
     Args:
         traced: The trace.
-        widths: Wanted width of each tie to change.
-        scores: Score of every unit; for ties that only grow none is needed.
+        widths: Wanted width of each tie to change; 0 for all ties of a block that is left out.
+        scores: Score of every unit; for ties that only grow, or go, none is needed.
 
     Returns:
         A plan; ties whose width stays are left out. Among equal scores the first units stay.
@@ -86,11 +86,13 @@ def choose_channels(traced: Traced, widths: Mapping[str, int], scores: Mapping[s
         if width == tie.width:
             continue
         keep = tuple(range(tie.width))
-        if width < tie.width:
+        if width == 0:
+            keep = ()
+        elif width < tie.width:
             found = scores.get(name)
             if found is None or len(found) != tie.width:
                 raise PlanError(f"`scores` must hold {tie.width} values for tie {name!r}, got {0 if found is None else len(found)}")
-            keep = tuple(sorted(np.argsort(-found, kind="stable")[: max(1, width)].tolist()))
+            keep = tuple(sorted(np.argsort(-found, kind="stable")[:width].tolist()))
         plans.append(TiePlan(tie=name, keep=keep, grow=max(0, width - tie.width)))
     plan = WidthPlan(ties=tuple(plans))
     traced.net.with_widths(widths)

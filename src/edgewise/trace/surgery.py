@@ -1,4 +1,4 @@
-"""Changing widths: a copy of a network with some channels removed and some added."""
+"""Changing widths: a copy of a network with some channels removed and some added, and some residual blocks left out."""
 
 import copy
 import hashlib
@@ -35,7 +35,8 @@ def apply_plan(model: nn.Module, plan: WidthPlan, traced: Traced) -> nn.Module:
     Kept units keep their order; new units of a tie stand behind its last kept one, at every
     place alike. Weights that write new units are drawn like the present ones, those that
     read them are zero, and what holds one value for each channel is copied from the last
-    kept unit: growing does not change the function beyond rounding.
+    kept unit: growing does not change the function beyond rounding. A block all of whose ties keep nothing is replaced
+    by the identity.
 
     Args:
         model: The network; it is not changed.
@@ -53,9 +54,11 @@ def apply_plan(model: nn.Module, plan: WidthPlan, traced: Traced) -> nn.Module:
     gather = _gatherer(plan, traced)
     tensors = _tensors(model)
     _check_sites(tensors, traced)
+    gone = tuple(block.name for block in traced.net.left_out(plan.widths))
     by_parameter: dict[str, list[Site]] = defaultdict(list)
     for site in traced.sites:
-        by_parameter[site.parameter].append(site)
+        if not _within(site.parameter, gone):
+            by_parameter[site.parameter].append(site)
     copies: dict[int, Any] = {}  # what the copy holds in the place of a tensor, wherever modules share it
     for name, sites in by_parameter.items():
         old = tensors[name]
@@ -63,8 +66,22 @@ def apply_plan(model: nn.Module, plan: WidthPlan, traced: Traced) -> nn.Module:
         if new is not None:
             copies[id(old)] = nn.Parameter(new, requires_grad=old.requires_grad) if isinstance(old, nn.Parameter) else new
     changed = copy.deepcopy(model, copies)
-    _resize(changed, traced.sizes, gather)
-    return changed
+    _resize(changed, (size for size in traced.sizes if not _within(size.module, gone)), gather)
+    return without_modules(changed, gone)
+
+
+def without_modules(model: nn.Module, names: Iterable[str]) -> nn.Module:
+    """The model with the modules of these names replaced, in place, by the identity."""
+    for name in sorted(names):
+        path, _, last = name.rpartition(".")
+        parent = model.get_submodule(path)
+        if not isinstance(parent, nn.Identity):  # part of a module that is gone already
+            setattr(parent, last, nn.Identity())
+    return model
+
+
+def _within(path: str, modules: Iterable[str]) -> bool:
+    return any(path == module or path.startswith(f"{module}.") for module in modules)
 
 
 def gathered_places(plan: WidthPlan, traced: Traced) -> Callable[[Units], tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]]:
@@ -87,11 +104,11 @@ def check_plan(plan: WidthPlan, traced: Traced) -> None:
     traced.net.with_widths(plan.widths)
     for tie_plan in plan.ties:
         tie = traced.net.tie(tie_plan.tie)
-        if tie_plan.keep[-1] >= tie.width:
+        if tie_plan.keep and tie_plan.keep[-1] >= tie.width:
             raise PlanError(f"`keep` of tie {tie.name!r} must lie below its width {tie.width}, got {tie_plan.keep[-1]}")
         if tie_plan.grow and not tie.growable:
             raise PlanError(f"tie {tie.name!r} must not grow ({tie.reason}), got grow={tie_plan.grow}")
-        if len(tie_plan.keep) < tie.width and not tie.free:
+        if 0 < len(tie_plan.keep) < tie.width and not tie.free:
             raise PlanError(f"tie {tie.name!r} must keep all its units ({tie.reason}), got {len(tie_plan.keep)} of {tie.width}")
 
 

@@ -9,8 +9,10 @@ from torch import Tensor, nn
 
 from edgewise._core.errors import SpecError, UsageError, WeightsError
 from edgewise.ir import LeftAlone, NetSpec, Tie
+from edgewise.ir.blocks import find_blocks
 from edgewise.ir.layers import CONV_OPS
 from edgewise.trace.analysis import Analysis, Layouts, analyse
+from edgewise.trace.blocks import with_exact_blocks
 from edgewise.trace.context import Choices
 from edgewise.trace.layers import is_channels_used, make_layers, name_steps, name_ties, returned_layers
 from edgewise.trace.ledger import Channels
@@ -63,7 +65,9 @@ def trace(model: nn.Module, inputs: tuple[Tensor, ...], *, name: str = "", verif
     def assemble(findings: Findings) -> Traced:
         return _assemble(subject, record, analysis=findings.analysis, grouping=findings.grouping, name=label)
 
-    return settle(subject, build=build, assemble=assemble) if verify else assemble(build(Choices()))
+    if not verify:
+        return assemble(build(Choices()))
+    return with_exact_blocks(settle(subject, build=build, assemble=assemble), subject, record)
 
 
 def check_weights(model: nn.Module) -> None:
@@ -107,12 +111,14 @@ def _assemble(model: nn.Module, record: Record, *, analysis: Analysis, grouping:
         writers = tuple(layer.name for layer in layers if layer.priced and tie_name in layer.out_dim.ties)
         reason = group.frozen or group.limited
         ties.append(Tie(name=tie_name, width=group.width, writers=writers, free=not group.frozen, growable=not reason, reason=reason))
+    outputs = returned_layers(record, names, layers)
     net = NetSpec(
         name=name,
         input_shapes=tuple(tuple(tensor.shape) for tensor in record.inputs),
         layers=layers,
         ties=tuple(ties),
-        outputs=returned_layers(record, names, layers),
+        outputs=outputs,
+        blocks=find_blocks(layers, writers={tie.name: tie.writers for tie in ties}, outputs=outputs),
         left_alone=_left_alone(record, analysis, names=names, grouping=grouping, ties=ties),
     )
     starts = {tie.name: int(start) for tie, start in zip(ties, grouping.starts[:-1], strict=True)}

@@ -10,7 +10,8 @@ import numpy as np
 from edgewise._core.errors import PlanError
 from edgewise.cost.lowering import Group, Lowering
 from edgewise.cost.workload import Workload
-from edgewise.ir import Dim, NetSpec
+from edgewise.ir import Block, Dim, NetSpec
+from edgewise.widths.blocks import removable_blocks, together
 from edgewise.widths.problem import IMPOSSIBLE_S, Factor, Link, Order, Variable, WidthProblem
 from edgewise.widths.solution import Totals
 
@@ -61,12 +62,14 @@ class Structure:
             dimension's own variable, whose widths are totals.
         dims: The dimension whose total a nested tie's variable is.
         frozen: Free ties whose part is too intricate to choose, with the reason.
+        blocks: Blocks that may be left out: all of their ties are plain. A width of 0 for all of them says so.
     """
 
     plain: tuple[str, ...]
     nested: Mapping[str, str]
     dims: Mapping[str, Dim]
     frozen: Mapping[str, str]
+    blocks: tuple[Block, ...] = ()
 
     @property
     def variables(self) -> tuple[str, ...]:
@@ -97,7 +100,8 @@ def structure_of(net: NetSpec, chosen: frozenset[str]) -> Structure:
             frozen[tie.name] = "its channels lie among those of several other layers in a way that the solver does not handle"
         else:
             nested[tie.name] = base
-    return Structure(plain=tuple(plain), nested=nested, dims=dims, frozen=frozen)
+    blocks = removable_blocks(net, frozenset(plain), chosen)
+    return Structure(plain=tuple(plain), nested=nested, dims=dims, frozen=frozen, blocks=blocks)
 
 
 def _moving(dim: Dim, chosen: frozenset[str]) -> tuple[str, ...]:
@@ -130,6 +134,7 @@ class TableBuilder:
         self._pricing, self._structure, self._worth = pricing, structure, worth
         self._net = pricing.net
         self._present = self._net.widths
+        self._block_ties = {name: block.ties for block in structure.blocks for name in block.layers}
         self._prices: dict[tuple[str, tuple[tuple[str, int], ...]], tuple[float, float, float]] = {}
 
     def present_width(self, variable: str) -> int:
@@ -176,6 +181,7 @@ class TableBuilder:
             names = self._names(group, variables, links)
             constant += self._group_factors(group, names, variables, factors)
         factors += self._worth_factors(variables)
+        factors += [factor for block in self._structure.blocks for factor in together(block, variables)]
         orders = tuple(
             Order(larger=tie, smaller=base, at_least=1)
             for tie, base in self._structure.nested.items()
@@ -196,7 +202,14 @@ class TableBuilder:
             name = self._name(dim, variables, links)
             if name is not None and name not in found:
                 found.append(name)
+        ties = self._ties_of(group)
+        if ties and not set(found) & set(ties) and any(0 in variables[tie].values for tie in ties if tie in variables):
+            found.insert(0, ties[0])  # its block may be left out
         return tuple(found)
+
+    def _ties_of(self, group: Group) -> tuple[str, ...]:
+        """The ties of the block that a group lies in."""
+        return self._block_ties.get(group.head.name, ())
 
     def _name(self, dim: Dim, variables: dict[str, Variable], links: dict[Dim, Link]) -> str | None:
         moving = [tie for tie in dim.ties if tie in variables]
@@ -247,12 +260,17 @@ class TableBuilder:
             return
         calls: list[Workload] = []
         for chosen in options:
+            if 0 in chosen.values():
+                continue
             with suppress(PlanError):
                 calls += self._pricing.lowering.workloads(group, self._widths_for(group, chosen, variables))
         self._pricing.announce(calls)
 
     def _cost(self, group: Group, chosen: Mapping[str, int], variables: Mapping[str, Variable]) -> tuple[float, float, float]:
         """Seconds, parameters and MACs of a group at these widths of its variables."""
+        inner = [chosen[tie] for tie in self._ties_of(group) if tie in chosen]
+        if 0 in inner:
+            return (IMPOSSIBLE_S, 0.0, 0.0) if any(inner) else (0.0, 0.0, 0.0)
         key = (group.head.name, tuple(sorted(chosen.items())))
         if key not in self._prices:
             try:

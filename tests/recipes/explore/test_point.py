@@ -45,7 +45,7 @@ def test_points_come_back_from_json() -> None:
         ({"base": "mine"}, "a point's base must be one of"),
         ({"base": "searched"}, "has an architecture exactly where it is searched"),
         ({"channel_ratios": [1.0]}, r"channel_ratios of a point must lie in \[0, 1\), got 1"),
-        ({"widths": {"a": 0}}, "widths of a point must be at least 1"),
+        ({"widths": {"a": -1}}, "widths of a point must be at least 1, or 0 for blocks left out"),
         ({"epochs": -1}, "epochs and seed must not be negative"),
         ({"widths": 3}, "not a point"),
     ],

@@ -16,7 +16,7 @@ from edgewise.recipes.profile import profile_model
 from edgewise.recipes.requests import ProfileRequest
 from edgewise.recipes.simulated.profile import profile_simulated
 from edgewise.recipes.simulated.solving import SimulatedSolver
-from edgewise.recipes.solving import judged_worth, objective_of
+from edgewise.recipes.solving import judged_worth, objective_of, offered
 from edgewise.recipes.staircases import DEFAULT_FLOOR
 from edgewise.recipes.tie_losses import Given
 from edgewise.widths.solution import UnreachableError
@@ -28,7 +28,7 @@ class Solved:
 
     Attributes:
         share: The latency as a share of the given network's.
-        widths: Width of every tie that changes; empty where the target is out of reach.
+        widths: Width of every tie that changes, 0 for those of blocks left out; empty where the target is out of reach.
         predicted_s: Latency predicted from the parts, brought in line with the given network's measurement.
         why: Why there are no widths; none where there are.
     """
@@ -136,7 +136,8 @@ class _Simulated:
         lessons, profile = opened.lessons(), self._profile
         objective = objective_of(self._request, trained=opened.loaded.trained, lessons=lessons)
         given = Given(model=opened.loaded.model, traced=profile.traced, scores=opened.scores())
-        _, self._worth = judged_worth(objective, given, profile.structure.variables, lessons=lessons, progress=progress)
+        structure = offered(profile.structure, self._request)
+        self._judged = judged_worth(objective, given, structure, lessons=lessons, progress=progress)
 
     def share_of(self, target: LatencyTarget) -> float:
         latency_s = self._profile.simulation.latency_s
@@ -144,7 +145,7 @@ class _Simulated:
 
     def solve(self, share: float) -> Solved:
         request = replace(self._request, latency=LatencyTarget(ratio=share))
-        solver = SimulatedSolver(request, self._profile, worth=self._worth, floor=DEFAULT_FLOOR, progress=self._progress)
+        solver = SimulatedSolver(request, self._profile, judged=self._judged, floor=DEFAULT_FLOOR, progress=self._progress)
         _, widths = solver.run()
         seconds = self._profile.gpu.predict_s(self._profile.net.with_widths(widths))
         return Solved(share=share, widths=tuple(sorted(widths.items())), predicted_s=seconds)

@@ -12,7 +12,7 @@ from edgewise.ir.gates import GatePlan
 from edgewise.recipes.explore.opening import Opened, Scores
 from edgewise.recipes.explore.point import Point
 from edgewise.recipes.explore.searching import Searched
-from edgewise.recipes.fit import widths_of
+from edgewise.recipes.fit import widths_after, widths_of
 from edgewise.recipes.records import LoadedModel
 from edgewise.recipes.refitting import Refitter
 from edgewise.recipes.runs import is_finished, write_run
@@ -27,7 +27,7 @@ class Counted:
         macs: Multiply-accumulates for one input, gates left out.
         macs_executed: The same with what gates prune left out; whole channels and positions.
         params: Learnt parameters.
-        layer_widths: Output width of every convolution and linear layer.
+        layer_widths: Output width of every convolution and linear layer; 0 for those left out.
         channel_ratios: Pruned share of channels of each block; empty for a network without gates.
         spatial_ratios: The same of positions.
     """
@@ -71,7 +71,7 @@ class Networks:
             macs=net.macs,
             macs_executed=net.macs - saved,
             params=net.params,
-            layer_widths=widths_of(net),
+            layer_widths=widths_of(net) if point.architecture else widths_after(self._opened.net, net),
             channel_ratios=() if gates is None else gates.channel_ratios,
             spatial_ratios=() if gates is None else gates.spatial_ratios,
         )

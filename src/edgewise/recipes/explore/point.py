@@ -24,7 +24,7 @@ class Point:
 
     Attributes:
         base: ``given`` or ``searched``.
-        widths: Width of every tie that changes, by name; empty where none does.
+        widths: Width of every tie that changes, by name, 0 for those of blocks left out; empty where none does.
         channel_ratios: Pruned share of channels of each block; empty for none.
         spatial_ratios: Pruned share of positions of each block; empty for none.
         architecture: Operation of every block of the space, for a searched network; empty else.
@@ -56,8 +56,8 @@ class Point:
             raise UsageError(f"a point has an architecture exactly where it is searched, got {self.base!r} with {self.architecture}")
         if self.architecture and self.widths:
             raise UsageError("a searched point has no widths of its own; leave out `widths`")
-        if any(width < 1 for _, width in self.widths):
-            raise UsageError(f"widths of a point must be at least 1, got {dict(self.widths)}")
+        if any(width < 0 for _, width in self.widths):
+            raise UsageError(f"widths of a point must be at least 1, or 0 for blocks left out, got {dict(self.widths)}")
         if self.epochs < 0 or self.seed < 0:
             raise UsageError(f"a point's epochs and seed must not be negative, got {self.epochs:g} and {self.seed}")
         object.__setattr__(self, "widths", tuple(sorted(self.widths)))

@@ -1,6 +1,7 @@
 """Training one network of a study: a rung, from a run folder to a run folder."""
 
 import platform
+import time
 from dataclasses import replace
 
 from edgewise._core.errors import EdgewiseError, StorageError
@@ -66,9 +67,11 @@ def train_trial(task: TrialTask, data: Dataset, *, progress: Progress | None = N
 def _train(task: TrialTask, data: Dataset, progress: Progress) -> TrialOutcome:
     loaded = load_run(task.start).loaded
     checkpoint = Checkpoint(path=task.folder / CHECKPOINT_FILE, resume=True, every_s=CHECKPOINT_EVERY_S)
+    start_s = time.monotonic()
     if task.recalibrate:
         n_batches = _BATCHES_BEFORE_TRAINING if task.epochs else N_BATCHES
         bring_to_start(loaded.model, data, task.folder, resume=True, n_batches=n_batches, progress=progress)
+    recalibrating_s = time.monotonic() - start_s
     if task.epochs == 0:
         tuned, score, seconds, kept = loaded.model.eval(), accuracy(loaded.model, data.validation, gate=untimed), 0.0, "tuned"
     else:
@@ -80,7 +83,7 @@ def _train(task: TrialTask, data: Dataset, progress: Progress) -> TrialOutcome:
         rung=task.rung,
         state="done",
         accuracy_validation=score,
-        training_s=seconds,
+        training_s=recalibrating_s + seconds,
         host=platform.node(),
         kept=kept,
     )

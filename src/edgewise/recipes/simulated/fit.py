@@ -8,7 +8,7 @@ from typing import Any
 from edgewise._core.progress import Progress
 from edgewise.ir import NetSpec, WidthPlan
 from edgewise.measure.host import provenance
-from edgewise.recipes.fit import FitResult, widths_of
+from edgewise.recipes.fit import FitResult, left_out_of, widths_after, widths_of
 from edgewise.recipes.fitting import PARAMS_FLOOR
 from edgewise.recipes.records import LoadedModel
 from edgewise.recipes.refitting import refit_fitted
@@ -20,7 +20,7 @@ from edgewise.recipes.simulated.profile import SimulatedProfile, profile_simulat
 from edgewise.recipes.simulated.simulate import Simulation, simulate_net
 from edgewise.recipes.simulated.solving import SimulatedSolver
 from edgewise.recipes.simulated.why import explain_simulated
-from edgewise.recipes.solving import channel_scores, judged_worth, keeps_limits, objective_of
+from edgewise.recipes.solving import channel_scores, judged_worth, keeps_limits, objective_of, offered
 from edgewise.recipes.staircases import DEFAULT_FLOOR
 from edgewise.recipes.tie_losses import Given
 from edgewise.recipes.training import Course, Trained
@@ -70,8 +70,8 @@ def fit_simulated(request: FitRequest, loaded: LoadedModel, course: Course, *, p
     profile = profile_simulated(loaded, _profile_request(request, floor=floor), progress=progress)
     scores = channel_scores(request, profile.loaded.model, profile.traced, trained=loaded.trained, lessons=lessons)
     given = Given(model=loaded.model, traced=profile.traced, scores=scores)
-    objective, worth = judged_worth(objective, given, profile.structure.variables, lessons=lessons, progress=progress)
-    solver = SimulatedSolver(request, profile, worth=worth, floor=floor, progress=progress)
+    judged = judged_worth(objective, given, offered(profile.structure, request), lessons=lessons, progress=progress)
+    solver = SimulatedSolver(request, profile, judged=judged, floor=floor, progress=progress)
     solution, widths = solver.run()
     plan = choose_channels(profile.traced, widths, scores)
     net = profile.net.with_widths(widths)
@@ -87,7 +87,7 @@ def fit_simulated(request: FitRequest, loaded: LoadedModel, course: Course, *, p
         net=net,
         after=simulate_net(net, profile.gpu),
         target_s=solver.target_s,
-        objective=objective,
+        objective=judged.objective,
         refitted=refitted,
         trained=trained,
         settings=settings,
@@ -126,7 +126,8 @@ def _value(request: FitRequest, found: _Fitted, *, seconds: float) -> dict[str, 
         "result": _figures(after, found.after, trained.accuracy, trained.accuracy_validation),
         "score": None if trained.score is None else {"baseline": trained.score_before, "result": trained.score},
         "widths_before": widths_of(before),
-        "widths": widths_of(after),
+        "widths": widths_after(before, after),
+        "left_out": left_out_of(before, after),
         "left_alone": [{"name": one.name, "reason": one.reason} for one in before.left_alone],
         "corrections": 0,
         "solution": _solution(found.solution),

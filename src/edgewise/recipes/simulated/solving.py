@@ -7,11 +7,11 @@ from edgewise._core.progress import Progress
 from edgewise._core.units import format_seconds
 from edgewise.recipes.requests import FitRequest
 from edgewise.recipes.simulated.profile import SimulatedProfile
-from edgewise.recipes.solving import SOLVE_SECONDS, edges_around, limits_of, solve_in_two
+from edgewise.recipes.solving import SOLVE_SECONDS, Judged, edges_around, limits_of, solve_in_two
 from edgewise.widths.exact import solve_exact
 from edgewise.widths.problem import WidthProblem
 from edgewise.widths.solution import Solution, UnreachableError
-from edgewise.widths.tables import TableBuilder, Worth
+from edgewise.widths.tables import TableBuilder
 
 _MARGIN = 0.995
 _MOST_TRIES = 4
@@ -23,14 +23,15 @@ class SimulatedSolver:
     Args:
         request: The target, and what the widths must keep to.
         profile: The network on its device.
-        worth: Worth of a tie at a width; none for the number of parameters.
+        judged: What widths are worth.
         floor: Smallest share of the present width.
         progress: Is told how far it is.
     """
 
-    def __init__(self, request: FitRequest, profile: SimulatedProfile, *, worth: Worth | None, floor: float, progress: Progress) -> None:
+    def __init__(self, request: FitRequest, profile: SimulatedProfile, *, judged: Judged, floor: float, progress: Progress) -> None:
         self._request, self._profile, self._floor, self._progress = request, profile, floor, progress
-        self._builder = TableBuilder(profile.pricing(), profile.structure, worth)
+        self._judged = judged
+        self._builder = TableBuilder(profile.pricing(), profile.structure, judged.worth)
 
     @property
     def baseline_s(self) -> float:
@@ -95,10 +96,10 @@ class SimulatedSolver:
             return error.fastest_s
 
     def problem(self, candidates: Mapping[str, tuple[int, ...]]) -> WidthProblem:
-        """The width problem over these candidates."""
+        """The width problem over these candidates; where a block may be left out, 0 is one, too."""
         choices = self._profile.choices
         off_step = {name: (self._builder.present_width(name),) if choices[name].present_off_step else () for name in candidates}
-        return self._builder.problem(candidates, off_step)
+        return self._builder.problem(self._judged.with_zero(candidates), off_step)
 
     def _changed(self, solution: Solution) -> dict[str, int]:
         present = self._profile.net.widths

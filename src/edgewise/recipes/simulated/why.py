@@ -27,22 +27,24 @@ class SimulatedWhy:
 
 
 def explain_simulated(before: Simulation, after: Simulation) -> tuple[SimulatedWhy, ...]:
-    """Compares two simulations of networks with the same layers.
+    """Compares two simulations of one network.
 
     Args:
         before: The network as it came.
-        after: The network at other widths.
+        after: The network at other widths, or with blocks left out, whose layers do nothing and take no time.
     """
+    now = {layer.name: layer for layer in after.layers}
     rows = []
-    for old, new in zip(before.layers, after.layers, strict=True):
+    for old in before.layers:
+        new = now.get(old.name)
         rows.append(
             SimulatedWhy(
-                layer=new.name,
+                layer=old.name,
                 macs_before=old.cost.macs // before.batch,
-                macs_after=new.cost.macs // after.batch,
+                macs_after=new.cost.macs // after.batch if new else 0,
                 latency_before_s=old.cost.latency_s,
-                latency_after_s=new.cost.latency_s,
-                reason="" if _followed(old, new) else reason(old, new),
+                latency_after_s=new.cost.latency_s if new else 0.0,
+                reason="" if new is None or _followed(old, new) else reason(old, new),
             )
         )
     return tuple(rows)

@@ -14,6 +14,7 @@ from edgewise.recipes.simulated.opening import open_simulated
 from edgewise.recipes.simulated.profile import SimulatedProfile, profile_simulated
 from edgewise.recipes.simulated.simulate import Simulation, simulate_net
 from edgewise.recipes.simulated.solving import SimulatedSolver
+from edgewise.recipes.solving import Judged
 from edgewise.recipes.tables import Row
 
 FLOOR = 0.7
@@ -105,7 +106,7 @@ def optimised(model: str, device: str, *, batch: int, change: float | None, para
         request = FitRequest(
             model=ModelRequest(model=model), latency=target, device=asked, width_floor=FLOOR, params_at_least=params_at_least
         )
-        return SimulatedSolver(request, profile, worth=None, floor=FLOOR, progress=progress)
+        return SimulatedSolver(request, profile, judged=Judged(objective="params"), floor=FLOOR, progress=progress)
 
     first = solver(LatencyTarget(ratio=1 + change) if change is not None else LatencyTarget(ratio=1.0))
     reached = change is not None
