@@ -207,6 +207,31 @@ def test_what_is_left_may_be_left_out_next() -> None:
     assert once.with_widths(without(once, {"layer1.2"})) == net.with_widths(without(net, {"layer1.0", "layer1.1", "layer1.2"}))
 
 
+class Holding(Block):
+    """Holds a block between its two convolutions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.bn1, self.conv2 = nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 1)
+        self.inner = Block()
+
+    def branch(self, x: Tensor) -> Tensor:
+        return self.conv2(self.inner(self.bn1(self.conv1(x))))
+
+
+def test_a_block_stays_without_the_one_it_holds() -> None:
+    model = sequence(Holding())
+    traced = traced_of(model)
+    net = traced.net
+    assert names(traced) == ["1.inner", "1"]
+    for gone, left in (({"1.inner"}, ["1"]), ({"1"}, [])):
+        widths = without(net, gone)
+        changed = apply_plan(model, choose_channels(traced, widths, {}), traced)
+        assert [block.name for block in net.with_widths(widths).blocks] == left
+        assert traced_of(changed).net == net.with_widths(widths)
+    assert [block.name for block in net.left_out(without(net, {"1.inner"}))] == ["1.inner"]
+
+
 def test_a_width_of_zero_leaves_a_whole_block_out_or_nothing() -> None:
     model, image = known("resnet50")
     net = traced_of(model, image).net

@@ -287,12 +287,11 @@ def test_in_onnx_runtime_a_block_left_out_costs_nothing_but_a_change_of_layout_e
     builder = builder_of(net, device="onnxruntime-cpu")
     problem = builder.problem(candidates(builder, net))
     whole = {one: builder.present_width(one) for one in structure_of(net, free_ties(net)).variables}
+    lowering = pricing(net).lowering
+    most_s = max(price_s(call) for group in lowering.groups for call in lowering.workloads(group, net.widths))
     for block in net.blocks:
         gone = dict.fromkeys(block.ties, 0)
         changed = net.with_widths(gone)
-        most_s = max(
-            price_s(call) for group in pricing(net).lowering.groups for call in [*pricing(net).lowering.workloads(group, net.widths)]
-        )
         found = problem.evaluate(problem.assignment_of({**whole, **gone}))
         assert found.latency_s == pytest.approx(network_s(changed, device="onnxruntime-cpu"), abs=most_s)
         assert (found.params, found.macs) == (changed.params, changed.macs)

@@ -111,9 +111,15 @@ def rewired(names: tuple[str, ...], gone: Mapping[str, Block]) -> tuple[str, ...
     return tuple(found)
 
 
-def remaining(blocks: Iterable[Block], gone: Iterable[Block]) -> tuple[Block, ...]:
-    """The blocks that are still there, and what they read now."""
-    left_out = tuple(gone)
-    dropped = {name for block in left_out for name in block.layers}
-    results = {block.result: block for block in left_out}
-    return tuple(replace(block, source=rewired((block.source,), results)[0]) for block in blocks if not dropped.intersection(block.layers))
+def without(block: Block, gone: Mapping[str, Block]) -> Block | None:
+    """A block of a network without others, which it may hold; none where it is gone too, or no tie is its own any more.
+
+    Args:
+        block: The block.
+        gone: Blocks left out, by the name of their result.
+    """
+    dropped = {name for one in gone.values() for name in one.layers}
+    dropped_ties = {tie for one in gone.values() for tie in one.ties}
+    layers = tuple(name for name in block.layers if name not in dropped)
+    ties = tuple(tie for tie in block.ties if tie not in dropped_ties)
+    return replace(block, layers=layers, ties=ties, source=rewired((block.source,), gone)[0]) if layers and ties else None

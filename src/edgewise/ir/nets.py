@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from edgewise._core.errors import PlanError, SpecError, UnknownLayerError
-from edgewise.ir.blocks import Block, remaining, rewired
+from edgewise.ir.blocks import Block, rewired, without
 from edgewise.ir.layers import LayerSpec
 
 
@@ -201,7 +201,7 @@ class NetSpec:
             ),
             outputs=rewired(self.outputs, results),
             left_alone=tuple(one for one in self.left_alone if one.name not in dropped),
-            blocks=remaining(self.blocks, gone),
+            blocks=tuple(left for block in self.blocks if (left := without(block, results)) is not None),
         )
 
 

@@ -302,7 +302,7 @@ def _value(request: FitRequest, found: _Found, *, seconds: float) -> dict[str, A
         "score": None if trained.score is None else {"baseline": trained.score_before, "result": trained.score},
         "widths_before": widths_of(before),
         "widths": widths_after(before, after),
-        "left_out": left_out_of(before, after),
+        "left_out": left_out_of(before, attempt.plan),
         "left_alone": [{"name": one.name, "reason": one.reason} for one in before.left_alone],
         "corrections": attempt.corrections,
         "solution": attempt.solution,
@@ -355,10 +355,9 @@ def widths_after(before: NetSpec, after: NetSpec) -> dict[str, int]:
     return {layer.name: now.get(layer.name, 0) for layer in before.priced}
 
 
-def left_out_of(before: NetSpec, after: NetSpec) -> list[str]:
-    """Names of the residual blocks that are left out."""
-    there = {block.name for block in after.blocks}
-    return [block.name for block in before.blocks if block.name not in there]
+def left_out_of(net: NetSpec, plan: WidthPlan) -> list[str]:
+    """Names of the residual blocks that a plan leaves out."""
+    return [block.name for block in net.left_out(plan.widths)]
 
 
 def _why_json(row: WhyRow) -> dict[str, Any]:

@@ -48,9 +48,10 @@ def edges_around(edges: tuple[int, ...], width: int, *, present: int) -> tuple[i
         >>> edges_around((16, 32, 48, 64, 80, 96), 64, present=70)
         (32, 48, 64, 70, 80, 96)
     """
-    place = min(range(len(edges)), key=lambda index: abs(edges[index] - (width or present)))
+    middle = width or present
+    place = min(range(len(edges)), key=lambda index: abs(edges[index] - middle))
     near = edges[max(0, place - _NEIGHBOURS) : place + _NEIGHBOURS + 1]
-    return tuple(sorted({*near, width or present, present}))
+    return tuple(sorted({*near, middle, present}))
 
 
 def solve_in_two(

@@ -202,10 +202,12 @@ def _affordable(model: nn.Module, lessons: Lessons, *, n_networks: int) -> list[
 
 def _own_answers(model: nn.Module, lessons: Lessons, batches: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
     """The batches with what the network makes of them in place of labels, where the loss is cross entropy of classes."""
+    if lessons.loss is not functional.cross_entropy:
+        return batches
     found: list[Sequence[Any]] = []
     for inputs, target in batches:
         answer = _answer(model, inputs)
-        if lessons.loss is not functional.cross_entropy or not isinstance(answer, Tensor) or target.shape != answer.shape[:1]:
+        if not isinstance(answer, Tensor) or target.shape != answer.shape[:1]:
             return batches
         found.append((inputs, answer.softmax(dim=1)))
     return found

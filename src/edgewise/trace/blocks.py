@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from edgewise.ir import Block, LayerSpec, NetSpec
 from edgewise.trace.record import Record, run_recorded
 from edgewise.trace.surgery import without_modules
 from edgewise.trace.traced import Traced
-from edgewise.trace.trials import close
+from edgewise.trace.trials import agree
 
 
 def with_exact_blocks(traced: Traced, model: nn.Module, record: Record) -> Traced:
@@ -44,11 +44,7 @@ def _is_exact(blocks: Iterable[Block], net: NetSpec, model: nn.Module, record: R
                 parameter.zero_()
     before = run_recorded(adding_nothing, record.inputs)
     after = run_recorded(without_modules(adding_nothing, [block.name for block in blocks]), record.inputs)
-    return before.error is None and after.error is None and _agree(before.outputs, after.outputs)
-
-
-def _agree(expected: Iterable[Tensor], found: Iterable[Tensor]) -> bool:
-    return all(close(first, second) for first, second in zip(expected, found, strict=True))
+    return before.error is None and after.error is None and agree(before.outputs, after.outputs)
 
 
 def _last_of(block: Block, net: NetSpec, model: nn.Module) -> nn.Module | None:

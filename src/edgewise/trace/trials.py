@@ -180,7 +180,7 @@ def judge(model: nn.Module, *, trial: Trial, traced: Traced, findings: Findings)
         return _first_wrong_shape(changed, trial=trial, traced=traced, findings=findings)
     zeroed = silenced(model, trial, traced)
     reference = _run_with(model, zeroed, inputs)
-    if _agree(reference.outputs, changed.outputs):
+    if agree(reference.outputs, changed.outputs):
         return None
     return _first_difference(reference, changed, trial=trial, traced=traced, findings=findings)
 
@@ -189,7 +189,8 @@ def _run_with(model: nn.Module, weights: Mapping[str, Tensor], inputs: Sequence[
     return run_recorded(model, inputs, call=lambda *given: functional_call(model, dict(weights), given))
 
 
-def _agree(expected: Sequence[Tensor], found: Sequence[Tensor]) -> bool:
+def agree(expected: Sequence[Tensor], found: Sequence[Tensor]) -> bool:
+    """Whether two runs returned as many results, each equal but for rounding."""
     return len(expected) == len(found) and all(close(first, second) for first, second in zip(expected, found, strict=True))
 
 

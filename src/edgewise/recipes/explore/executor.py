@@ -76,7 +76,8 @@ class TrialOutcome:
         state: ``done`` or ``failed``.
         why: Why it failed; none where it did not.
         accuracy_validation: Of the network, on the validation part; none where it failed.
-        training_s: Seconds of training, recalibrating and scoring, those before a resumption included.
+        training_s: Seconds of training and scoring, those before a resumption included.
+        recalibrating_s: Seconds of measuring batch norms anew before it, however long training takes.
         seconds: Seconds that the task took in this process.
         host: Name of the machine that trained.
         kept: ``tuned``, or ``initial`` where training made the network worse and the weights from before were kept.
@@ -88,6 +89,7 @@ class TrialOutcome:
     why: str | None = None
     accuracy_validation: float | None = None
     training_s: float = 0.0
+    recalibrating_s: float = 0.0
     seconds: float = 0.0
     host: str = ""
     kept: str = "tuned"

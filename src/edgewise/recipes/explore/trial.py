@@ -83,7 +83,8 @@ def _train(task: TrialTask, data: Dataset, progress: Progress) -> TrialOutcome:
         rung=task.rung,
         state="done",
         accuracy_validation=score,
-        training_s=recalibrating_s + seconds,
+        training_s=seconds,
+        recalibrating_s=recalibrating_s,
         host=platform.node(),
         kept=kept,
     )

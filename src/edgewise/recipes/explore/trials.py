@@ -111,7 +111,7 @@ def row_of(trial: Trial, counted: Counted, *, state: str, why: str | None, halve
         "host": "" if last is None else last.host,
         "measured_on": "" if measured is None else measured.host,
         "seconds": sum(rung.seconds for rung in trial.rungs),
-        "training_s": sum(rung.training_s for rung in trial.rungs),
+        "training_s": sum(rung.training_s + rung.recalibrating_s for rung in trial.rungs),
     }
 
 
