@@ -47,6 +47,7 @@ OURS = "edgewise"
 TARGET = 0.6
 _SCHEDULE = Schedule(warmup=5, repeats=40, min_seconds=0.3, max_seconds=1.0)
 _BISECTIONS = 7
+_MOST_ASKED = 3
 _TAYLOR_BATCHES = 8
 _TOLERANCE = 1.02
 """Timings repeat to about 2 %: what takes that much longer than the target still reaches it."""
@@ -135,17 +136,26 @@ def least_pruned(arena: Arena, prune: Callable[[float], nn.Module]) -> tuple[nn.
 
 
 def our_network(arena: Arena) -> tuple[nn.Module, dict[str, Any]]:
-    """What ``fit`` makes, not fine-tuned yet."""
-    result = edgewise.fit(
-        arena.original,
-        inputs=arena.image,
-        latency=f"{TARGET}x",
-        db=arena.db,
-        width_floor=0.1,
-        data=arena.data,
-        fine_tune=FineTune(epochs=0),
-    )
-    return result.module, {"predicted_over_measured": result.value["result"]["predicted_s"] / result.value["result"]["latency_s"]}
+    """What ``fit`` makes, not fine-tuned yet; asked for less where it takes longer here than the target, as often as it takes."""
+    asked = TARGET
+    for _ in range(_MOST_ASKED):
+        result = edgewise.fit(
+            arena.original,
+            inputs=arena.image,
+            latency=f"{asked:.4f}x",
+            db=arena.db,
+            width_floor=0.1,
+            data=arena.data,
+            fine_tune=FineTune(epochs=0),
+        )
+        predicted_over_measured = result.value["result"]["predicted_s"] / result.value["result"]["latency_s"]
+        facts = {"asked": asked, "predicted_over_measured": predicted_over_measured}
+        time_ratio = arena.time_ratio(result.module, n_runs=3)
+        _say(f"asked for {asked:.4f}x, takes {time_ratio:.4f}x")
+        if time_ratio <= TARGET:
+            break
+        asked *= 0.99 * TARGET / time_ratio
+    return result.module, facts
 
 
 def contenders(arena: Arena, importances: Sequence[str]) -> dict[str, Callable[[], tuple[nn.Module, dict[str, Any]]]]:

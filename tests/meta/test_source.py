@@ -20,7 +20,10 @@ MOST_FILE_LINES = 500
 MOST_FUNCTION_LINES = 60
 MOST_PARAMETERS = 6
 # A command of the command line has one parameter for each of its flags, and so has its function in Python.
-COMMANDS = frozenset(REPOSITORY / "src" / "edgewise" / "cli" / name for name in ("app.py", "explore.py", "search.py", "sparsify.py"))
+COMMANDS = frozenset(
+    REPOSITORY / "src" / "edgewise" / "cli" / name
+    for name in ("crossbar.py", "explore.py", "files.py", "fit.py", "measuring.py", "search.py", "simulated.py", "sparsify.py")
+)
 FUNCTIONS = frozenset(
     REPOSITORY / "src" / "edgewise" / "api" / name for name in ("adapting.py", "devices.py", "exploring.py", "networks.py", "pruning.py")
 )

@@ -1,6 +1,7 @@
 """Fitting from Python: several inputs and outputs, and training of one's own."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ import edgewise
 from edgewise._core.errors import RunError, SpecError, TargetError, UsageError, WeightsError
 from edgewise.recipes.own_training import Training
 from edgewise.recipes.runs import write_run
+from edgewise.train.data import DataSpec, open_data
 from edgewise.train.loop import FineTune, Loaders
 from recipes.known_device import KnownDevice
 
@@ -111,6 +113,22 @@ def test_own_batches_loss_and_score(known_device: KnownDevice):
     assert value["score"]["result"] == score(fitted.module) != value["score"]["baseline"]
     assert value["fine_tune"]["history"][-1]["accuracy_validation"] is None
     assert value["result"]["accuracy_validation"] is None
+
+
+@pytest.mark.parametrize("own", [{}, {"evaluate": lambda model: 1.0}], ids=["named", "own"])
+def test_training_goes_at_the_rate_asked_for(known_device: KnownDevice, own: dict[str, Any]):
+    images = torch.randn(8, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    labelled = [(images, (images.mean(dim=(1, 2, 3)) > 0).long())] * 20
+    model = nn.Sequential(nn.Conv2d(1, 24, 3), nn.ReLU(), nn.Conv2d(24, 2, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    fitted = edgewise.fit(model, inputs=images[:1], latency="0.9x", data=labelled, epochs=1, lr=0.002, **own)
+    assert fitted.value["fine_tune"]["history"][-1]["lr"] == pytest.approx(0.002 / 1000)
+
+
+def test_data_by_its_name_is_normalised_for_an_own_loss_too(known_device: KnownDevice, monkeypatch: pytest.MonkeyPatch):
+    asked: list[DataSpec] = []
+    monkeypatch.setattr("edgewise.train.data.open_data", lambda spec: asked.append(spec) or open_data(spec))
+    edgewise.fit("digits-cnn", latency="0.8x", data="digits", epochs=0, evaluate=lambda model: 1.0, mean=(0.25,) * 3, std=(0.5,) * 3)
+    assert [(spec.mean, spec.std) for spec in asked] == [((0.25,) * 3, (0.5,) * 3)]
 
 
 def test_classifiers_are_scored_by_their_validation_accuracy(known_device: KnownDevice):

@@ -66,6 +66,8 @@ def test_targets(capsys, target, words):
         (["--only", "conv9"], "no layer 'conv9'"),
         (["--width-floor", "1.5x"], "--width-floor must lie in"),
         (["--distill"], "--distill trains, and so needs --data"),
+        (["--lr", "0"], "--lr must be positive, got 0"),
+        (["--lr", "nan"], "--lr must be positive, got nan"),
         (["--data", "digit"], "unknown data set 'digit'"),
         (["--params-at-least", "90x"], "cannot be met"),
         (["--latency", "0.001x"], "is out of reach"),

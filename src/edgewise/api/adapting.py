@@ -24,7 +24,7 @@ from edgewise.api.arguments import (
     share_of,
     watcher_of,
 )
-from edgewise.recipes.requests import IMAGENET_MEAN, IMAGENET_STD, DeviceRequest, FitRequest, ProfileRequest
+from edgewise.recipes.requests import IMAGENET_MEAN, IMAGENET_STD, LEARNING_RATE, DeviceRequest, FitRequest, ProfileRequest
 from edgewise.recipes.search_request import SearchCourse, SearchRequest
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from edgewise.recipes.fit import FitResult
     from edgewise.recipes.profile import Profiled
+    from edgewise.recipes.records import LoadedModel
     from edgewise.recipes.search import SearchResult
     from edgewise.recipes.simulated.profile import SimulatedProfile
     from edgewise.recipes.training import Course
@@ -104,6 +105,7 @@ def fit(
     device: str | DeviceRequest = "onnxruntime-cpu",
     data: "Data" = None,
     epochs: float = 10.0,
+    lr: float = LEARNING_RATE,
     out: str | Path | None = None,
     resume: bool = False,
     solver: str = "exact",
@@ -142,6 +144,7 @@ def fit(
         device: Where the latency counts; :func:`edgewise.devices` lists them.
         data: What to train and judge with; none to train nothing.
         epochs: Passes over the training part; 0 only recalibrates batch norm.
+        lr: Largest learning rate of the fine-tuning; short ones want less.
         out: Run folder to write, which every function and command takes as a model; none to write none.
         resume: Go on with the unfinished run in ``out``.
         solver: ``exact``, ``algorithm2`` (the tutorial's) or ``round``.
@@ -158,7 +161,7 @@ def fit(
         train: A training loop of one's own: trains the module that it is given.
         loss: Scalar from outputs and target; none for cross entropy.
         evaluate: Score of a module, higher is better; none for the accuracy.
-        fine_tune: All settings of the built-in training; it brings its own epochs and seed.
+        fine_tune: All settings of the built-in training; it brings its own epochs, rate and seed.
         distill: Learn from the original network's outputs too.
         mean: Mean of each channel of images in [0, 1], for data by name.
         std: Their standard deviation.
@@ -182,11 +185,7 @@ def fit(
     from edgewise.recipes.fit import run_fit
 
     loaded = network_of(model, inputs=inputs, weights=weights)
-    own = any(part is not None for part in (train, loss, evaluate, fine_tune))
     wanted, parts = data_of(data, epochs=epochs, seed=seed, mean=mean, std=std)
-    course: Course | None = None
-    if own:
-        course = _own_course(data, train=train, loss=loss, evaluate=evaluate, settings=fine_tune, usual=(epochs, seed, distill))
     request = FitRequest(
         model=request_of(loaded),
         latency=latency_of(latency),
@@ -201,12 +200,16 @@ def fit(
         params_at_least=share_of(params_at_least, name="params_at_least"),
         macs_at_most=share_of(macs_at_most, name="macs_at_most"),
         data=wanted,
+        lr=lr,
         distill=distill,
         seed=seed,
         out=folder_of(out, loaded),
         resume=resume,
         calibrate=calibrate,
     )
+    course: Course | None = None
+    if any(part is not None for part in (train, loss, evaluate, fine_tune)):
+        course = _own_course(request, loaded, data, train=train, loss=loss, evaluate=evaluate, settings=fine_tune)
     return run_fit(request, loaded=loaded, data=parts, course=course, progress=watcher_of(progress))
 
 
@@ -289,22 +292,24 @@ def search(
 
 
 def _own_course(
+    request: FitRequest,
+    loaded: "LoadedModel",
     data: "Data",
     *,
     train: "Callable[[nn.Module], nn.Module | None] | None",
     loss: "Loss | None",
     evaluate: "Callable[[nn.Module], float] | None",
     settings: "FineTune | None",
-    usual: tuple[float, int, bool],
 ) -> "Course":
     """Training and judging as a caller says; data by its name is opened."""
     from edgewise.recipes.own_training import OwnCourse, Training
-    from edgewise.train.data import DataSpec, open_data
+    from edgewise.recipes.training import spec_of
+    from edgewise.train.data import open_data
     from edgewise.train.loop import FineTune
 
-    epochs, seed, distill = usual
-    parts = None
-    if data is not None:
-        parts = open_data(DataSpec(text=str(data), seed=seed)) if isinstance(data, str | Path) else parts_of(data)
-    tuning = settings or FineTune(epochs=epochs, seed=seed)
-    return OwnCourse(Training(train=train, data=parts, loss=loss, evaluate=evaluate, settings=tuning, distill=distill))
+    wanted = request.data
+    if wanted is None or data is None:
+        return OwnCourse(Training(train=train, loss=loss, evaluate=evaluate, settings=settings or FineTune(), distill=request.distill))
+    parts = open_data(spec_of(wanted, loaded)) if isinstance(data, str | Path) else parts_of(data)
+    tuning = settings or FineTune(epochs=wanted.epochs, lr=request.lr, seed=request.seed)
+    return OwnCourse(Training(train=train, data=parts, loss=loss, evaluate=evaluate, settings=tuning, distill=request.distill))

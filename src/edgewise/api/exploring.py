@@ -8,7 +8,7 @@ from edgewise._core.errors import UsageError
 from edgewise._core.units import LatencyTarget
 from edgewise.api.arguments import Watcher, device_of, in_python, latency_of, share_of, watcher_of
 from edgewise.recipes.explore.request import EPOCHS, LATENCIES, STRENGTHS, ExploreRequest, parse_duration
-from edgewise.recipes.requests import IMAGENET_MEAN, IMAGENET_STD, DataRequest, DeviceRequest, ModelRequest
+from edgewise.recipes.requests import IMAGENET_MEAN, IMAGENET_STD, LEARNING_RATE, DataRequest, DeviceRequest, ModelRequest
 
 if TYPE_CHECKING:
     from edgewise.recipes.explore.result import ExploreResult
@@ -29,7 +29,7 @@ def explore(
     strengths: Sequence[float | str] = STRENGTHS,
     epochs: float = EPOCHS,
     sampler: str = "nsga2",
-    lr: float = 0.05,
+    lr: float = LEARNING_RATE,
     distill: bool = True,
     trial_threads: int | None = None,
     ray: str | None = None,

@@ -25,7 +25,7 @@ from edgewise.api.arguments import (
     watcher_of,
 )
 from edgewise.recipes.crossbar_request import AnalogRequest, CrossbarRequest, LayoutRequest, PruningRequest
-from edgewise.recipes.requests import IMAGENET_MEAN, IMAGENET_STD
+from edgewise.recipes.requests import IMAGENET_MEAN, IMAGENET_STD, LEARNING_RATE
 from edgewise.recipes.sparsify.request import DENSE_DEVICES, RAMP, RatioRequest, SparsifyRequest
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def sparsify(
     images: int = 1000,
     one_for_all: bool = False,
     ramp: float = RAMP,
-    lr: float = 0.05,
+    lr: float = LEARNING_RATE,
     distill: bool = False,
     device: str | Sequence[str] = DENSE_DEVICES,
     measure: bool = True,

@@ -21,13 +21,8 @@ from typer.main import get_command
 
 from edgewise._core.errors import EdgewiseError
 from edgewise.cli.app import app
-from edgewise.cli.explore import explore
-from edgewise.cli.search import search
 
 DONE, BUG, BAD_INPUT, INTERRUPTED, READER_GONE = 0, 1, 2, 130, 141
-
-app.command()(search)
-app.command()(explore)
 
 # typer publishes this class only as an ancestor of BadParameter.
 _ArgumentError = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")

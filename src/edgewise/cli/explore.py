@@ -11,7 +11,7 @@ from edgewise.cli import options as opt
 from edgewise.cli.output import Value, check_destination, show
 from edgewise.cli.progress import watch
 from edgewise.recipes.explore.request import EPOCHS, LATENCIES, STRENGTHS, ExploreRequest, parse_duration
-from edgewise.recipes.requests import DeviceRequest, ModelRequest
+from edgewise.recipes.requests import LEARNING_RATE, DeviceRequest, ModelRequest
 
 _LATENCIES = ",".join(map(str, LATENCIES))
 _STRENGTHS = ",".join(f"{share:g}x" for share in STRENGTHS)
@@ -40,7 +40,7 @@ def explore(
         str, typer.Option("--strengths", metavar="S[,S…]", help="Shares of the MACs that dynamic sparsity leaves.")
     ] = _STRENGTHS,
     sampler: Annotated[str, typer.Option("--sampler", metavar="S", help="nsga2, tpe or random.")] = "nsga2",
-    lr: Annotated[float, typer.Option("--lr", metavar="R", help="Largest learning rate.")] = 0.05,
+    lr: opt.LearningRate = LEARNING_RATE,
     distill: Annotated[
         bool, typer.Option("--distill/--no-distill", help="Learn from the given network's outputs too: better, a third slower.")
     ] = True,

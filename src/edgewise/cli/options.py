@@ -7,12 +7,15 @@ from typing import Annotated, TypeAlias
 import typer
 
 from edgewise._core.errors import UsageError
+from edgewise._core.units import parse_ratio
 from edgewise.recipes.requests import IMAGENET_MEAN, IMAGENET_STD, DataRequest
 
 MEAN = ",".join(f"{value:g}" for value in IMAGENET_MEAN)
 """Default of ``--mean``, as it is typed."""
 STD = ",".join(f"{value:g}" for value in IMAGENET_STD)
 """Default of ``--std``, as it is typed."""
+DEVICE = "onnxruntime-cpu"
+"""Where latency counts, by default."""
 # A comma ends a device where the name of another follows: commands behind `exec:` may hold commas.
 _BETWEEN_DEVICES = re.compile(r",(?=\s*(?:exec:|lut:|gpu:|portable:|chip:|[A-Za-z][A-Za-z0-9-]*\s*(?:,|$)))")
 
@@ -73,11 +76,18 @@ Data: TypeAlias = Annotated[
     ),
 ]
 Epochs: TypeAlias = Annotated[float, typer.Option("--epochs", metavar="N", help="Passes over the training data; 0 only recalibrates.")]
+LearningRate: TypeAlias = Annotated[float, typer.Option("--lr", metavar="R", help="Largest learning rate.")]
 Mean: TypeAlias = Annotated[str, typer.Option("--mean", metavar="R,G,B", help="Mean of images in [0, 1].")]
 Std: TypeAlias = Annotated[str, typer.Option("--std", metavar="R,G,B", help="Their standard deviation.")]
 WidthFloor: TypeAlias = Annotated[
     str | None,
     typer.Option("--width-floor", metavar="0.25x", help="Smallest share of a layer's present width.", show_default=False),
+]
+ChannelRatios: TypeAlias = Annotated[
+    str | None, typer.Option("--channel-ratios", metavar="R[,R…]", help="Pruned share of channels of each block.", show_default=False)
+]
+SpatialRatios: TypeAlias = Annotated[
+    str | None, typer.Option("--spatial-ratios", metavar="R[,R…]", help="Pruned share of positions of each block.", show_default=False)
 ]
 Bits: TypeAlias = Annotated[int | None, typer.Option(metavar="N", help="Instead of the chip's own.", show_default=False)]
 Keep: TypeAlias = Annotated[
@@ -107,6 +117,19 @@ def numbers(text: str, *, flag: str) -> tuple[float, ...]:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
         raise UsageError(f"{flag} must be numbers separated by commas, such as 0.485,0.456,0.406, got {text!r}") from None
+
+
+def share(text: str | None, *, flag: str) -> float | None:
+    """The share in a text such as ``0.7x``; none without one.
+
+    Raises:
+        UsageError: It is no share.
+
+    Example:
+        >>> share("0.7x", flag="--width-floor")
+        0.7
+    """
+    return None if text is None else parse_ratio(text, flag=flag)
 
 
 def pair(text: str, *, flag: str) -> tuple[float, float]:

@@ -4,22 +4,18 @@ from typing import Annotated
 
 import typer
 
-from edgewise._core.units import parse_latency, parse_ratio
+from edgewise._core.units import parse_latency
 from edgewise.cli import options as opt
 from edgewise.cli.output import Value, check_destination, columns, show
 from edgewise.cli.progress import watch
-from edgewise.recipes.requests import DeviceRequest, ModelRequest
+from edgewise.recipes.requests import LEARNING_RATE, DeviceRequest, ModelRequest
 from edgewise.recipes.sparsify.request import DENSE_DEVICES, RAMP, RatioRequest, SparsifyRequest
 
 
 def sparsify(
     model: opt.Model,
-    channel_ratios: Annotated[
-        str | None, typer.Option("--channel-ratios", metavar="R[,R…]", help="Pruned share of channels of each block.", show_default=False)
-    ] = None,
-    spatial_ratios: Annotated[
-        str | None, typer.Option("--spatial-ratios", metavar="R[,R…]", help="Pruned share of positions of each block.", show_default=False)
-    ] = None,
+    channel_ratios: opt.ChannelRatios = None,
+    spatial_ratios: opt.SpatialRatios = None,
     macs_at_most: Annotated[
         str | None,
         typer.Option("--macs-at-most", metavar="0.5x", help="Choose ratios for this share of the convolutions' MACs.", show_default=False),
@@ -34,7 +30,7 @@ def sparsify(
     images: Annotated[int, typer.Option("--images", metavar="N", help="Validation images that sensitivity is judged by.")] = 1000,
     one_for_all: Annotated[bool, typer.Option("--one-for-all", help="One set of weights for all ratios up to these.")] = False,
     ramp: Annotated[float, typer.Option("--ramp", metavar="S", help="Share of training in which ratios rise to their targets.")] = RAMP,
-    lr: Annotated[float, typer.Option("--lr", metavar="R", help="Largest learning rate.")] = 0.05,
+    lr: opt.LearningRate = LEARNING_RATE,
     device: Annotated[
         str, typer.Option("--device", metavar="D[,D…]", help="Runtimes of the dense network; the fastest is compared with.")
     ] = ",".join(DENSE_DEVICES),
@@ -63,7 +59,7 @@ def sparsify(
         ratios=RatioRequest(
             channels=opt.numbers(channel_ratios, flag="--channel-ratios") if channel_ratios else (),
             positions=opt.numbers(spatial_ratios, flag="--spatial-ratios") if spatial_ratios else (),
-            macs_at_most=None if macs_at_most is None else parse_ratio(macs_at_most, flag="--macs-at-most"),
+            macs_at_most=opt.share(macs_at_most, flag="--macs-at-most"),
             latency=None if latency is None else parse_latency(latency),
             block_outputs=block_outputs,
             images=images,

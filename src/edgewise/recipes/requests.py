@@ -20,6 +20,8 @@ OBJECTIVES = ("loss", "importance", "params")
 """What ``fit`` keeps as large as possible."""
 IMPORTANCES = ("l2", "batch_norm", "taylor", "obs")
 """How the importance of a channel is judged."""
+LEARNING_RATE = 0.05
+"""Largest learning rate of trainings that start from trained weights: half of what such networks are trained with from scratch."""
 FORMATS = ("onnx", "openvino")
 """File formats of ``export``."""
 
@@ -35,6 +37,16 @@ def _check_count(flag: str, value: int) -> None:
 def _check_seed(seed: int) -> None:
     if seed < 0:
         raise UsageError(f"--seed must be 0 or more, got {seed}")
+
+
+def check_rate(lr: float) -> None:
+    """Refuses a learning rate that is not positive and finite.
+
+    Raises:
+        UsageError: It is not.
+    """
+    if not (math.isfinite(lr) and lr > 0):
+        raise UsageError(f"--lr must be positive, got {lr:g}")
 
 
 def _check_share(flag: str, share: float | None) -> None:
@@ -188,6 +200,7 @@ class FitRequest:
         params_at_least: Smallest share of the baseline's parameters; none for no such rule.
         macs_at_most: Largest share of the baseline's multiply-accumulates; none for no such rule.
         data: Data for fine-tuning; none to train nothing.
+        lr: Largest learning rate of the fine-tuning; positive.
         distill: Learn from the original network's outputs too; needs data.
         seed: Seed of everything drawn.
         out: Run folder to write; none to write none.
@@ -208,6 +221,7 @@ class FitRequest:
     params_at_least: float | None = None
     macs_at_most: float | None = None
     data: DataRequest | None = None
+    lr: float = LEARNING_RATE
     distill: bool = False
     seed: int = 0
     out: Path | None = None
@@ -224,6 +238,7 @@ class FitRequest:
             object.__setattr__(self, "importance", _known("importance", self.importance, IMPORTANCES))
         _check_share("--params-at-least", self.params_at_least)
         _check_share("--macs-at-most", self.macs_at_most)
+        check_rate(self.lr)
         _check_seed(self.seed)
         if self.importance == "taylor" and self.data is None:
             raise UsageError("--importance taylor needs gradients, and so --data; without data use l2 or batch_norm")

@@ -137,7 +137,8 @@ class DataCourse:
         assert request.data is not None
         checkpoint = None if request.out is None else Checkpoint(path=request.out / CHECKPOINT_FILE, resume=request.resume)
         bring_to_start(fitted, data, request.out, resume=request.resume, progress=progress)
-        config = FineTune(epochs=request.data.epochs, seed=request.seed, distill_weight=DISTILL_WEIGHT if request.distill else 0.0)
+        weight = DISTILL_WEIGHT if request.distill else 0.0
+        config = FineTune(epochs=request.data.epochs, lr=request.lr, seed=request.seed, distill_weight=weight)
         goal = Goal(teacher=original.model if request.distill else None, gate=untimed)
         tuned = fine_tune(fitted, data, config=config, goal=goal, checkpoint=checkpoint, progress=progress)
         # What was never trained guesses, and its accuracy would only mislead.
@@ -230,7 +231,7 @@ def open_named(request: DataRequest, loaded: LoadedModel, *, given: Dataset | No
         DataError: Its images have another shape than the network reads, or it has more
             classes than the network tells apart.
     """
-    data = given or _opened(request, loaded, progress=progress)
+    data = given or open_data(spec_of(request, loaded), progress=progress)
     if tuple(data.input_shape) != tuple(loaded.input_shape):
         shapes = " against ".join(format_input_shape(shape) for shape in (data.input_shape, loaded.input_shape))
         raise DataError(f"--data {request.data} has images that {loaded.name} does not read: {shapes}; pass the model's --input to match")
@@ -238,10 +239,10 @@ def open_named(request: DataRequest, loaded: LoadedModel, *, given: Dataset | No
     return data
 
 
-def _opened(request: DataRequest, loaded: LoadedModel, *, progress: Progress) -> Dataset:
+def spec_of(request: DataRequest, loaded: LoadedModel) -> DataSpec:
+    """A data set by its name, its images as large as a network reads them."""
     side = loaded.input_shape[-1]
-    spec = DataSpec(text=request.data, mean=request.mean, std=request.std, seed=request.seed, image_size=side if side > 64 else None)
-    return open_data(spec, progress=progress)
+    return DataSpec(text=request.data, mean=request.mean, std=request.std, seed=request.seed, image_size=side if side > 64 else None)
 
 
 def _check_classes(request: DataRequest, loaded: LoadedModel, data: Dataset, *, progress: Progress) -> None:

@@ -17,7 +17,7 @@ from edgewise.measure.sampling import Sample
 from edgewise.recipes.fitting import Attempt
 from edgewise.recipes.profile import Profiled
 from edgewise.recipes.records import LoadedModel
-from edgewise.recipes.requests import FitRequest
+from edgewise.recipes.requests import LEARNING_RATE, FitRequest
 from edgewise.trace import apply_plan
 from edgewise.train.checkpoint import fingerprint
 
@@ -91,6 +91,7 @@ def settings_of(request: FitRequest, loaded: LoadedModel) -> dict[str, Any]:
         "params at least": request.params_at_least,
         "macs at most": request.macs_at_most,
         "data": None if data is None else json.loads(json.dumps(asdict(data))),
+        "lr": None if request.lr == LEARNING_RATE else request.lr,
         "distill": request.distill,
         "seed": request.seed,
     }

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edgewise._core.errors import UsageError, unknown_name
 from edgewise._core.units import LatencyTarget
-from edgewise.recipes.requests import DataRequest, DeviceRequest, ModelRequest
+from edgewise.recipes.requests import LEARNING_RATE, DataRequest, DeviceRequest, ModelRequest, check_rate
 
 SAMPLERS = ("nsga2", "tpe", "random")
 """What proposes networks once the solver's own are tried."""
@@ -81,7 +81,7 @@ class ExploreRequest:
     latencies: tuple[LatencyTarget, ...] = LATENCIES
     strengths: tuple[float, ...] = STRENGTHS
     sampler: str = "nsga2"
-    lr: float = 0.05
+    lr: float = LEARNING_RATE
     distill: bool = True
     trial_threads: int | None = None
     ray: str | None = None
@@ -104,8 +104,7 @@ class ExploreRequest:
             raise unknown_name("sampler", self.sampler, SAMPLERS)
         object.__setattr__(self, "sampler", self.sampler.strip().lower())
         self._check_lists()
-        if not (math.isfinite(self.lr) and self.lr > 0):
-            raise UsageError(f"--lr must be positive, got {self.lr:g}")
+        check_rate(self.lr)
         if not (math.isfinite(self.search_epochs) and self.search_epochs > 0):
             raise UsageError(f"--search-epochs must be positive, got {self.search_epochs:g}")
         if self.seed < 0:

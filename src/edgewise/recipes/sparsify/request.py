@@ -1,12 +1,11 @@
 """What ``edgewise sparsify`` is asked for, as frozen data. Nothing heavy is imported here."""
 
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgewise._core.errors import PlanError, UsageError
 from edgewise._core.units import LatencyTarget
-from edgewise.recipes.requests import DataRequest, DeviceRequest, ModelRequest
+from edgewise.recipes.requests import LEARNING_RATE, DataRequest, DeviceRequest, ModelRequest, check_rate
 
 RAMP = 0.2
 """Share of training in which ratios rise to their targets: that of ``edgewise.dynamic.training``, known here without torch."""
@@ -86,7 +85,7 @@ class SparsifyRequest:
     dense_devices: tuple[str, ...] = DENSE_DEVICES
     data: DataRequest | None = None
     ramp: float = RAMP
-    lr: float = 0.05
+    lr: float = LEARNING_RATE
     distill: bool = False
     one_for_all: bool = False
     measure: bool = True
@@ -107,8 +106,7 @@ class SparsifyRequest:
             raise UsageError("--one-for-all distils from its own densest network; leave --distill out")
         if not 0 <= self.ramp <= 1:
             raise UsageError(f"--ramp must lie in [0, 1], got {self.ramp:g}")
-        if not (math.isfinite(self.lr) and self.lr > 0):
-            raise UsageError(f"--lr must be positive, got {self.lr:g}")
+        check_rate(self.lr)
         if self.seed < 0:
             raise UsageError(f"--seed must be 0 or more, got {self.seed}")
         if self.resume and self.out is None:
