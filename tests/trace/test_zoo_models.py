@@ -107,11 +107,11 @@ def test_the_readers_of_a_foreign_network_make_up_for_half_of_its_channels(libra
     with _modes(model, norms=True):
         model(images)
     readers = record_readers(model, traced, forward)
-    scores = score_by_readers(readers, traced)
+    scores = score_by_readers(readers)
     widths = {tie.name: (tie.width + 1) // 2 for tie in traced.net.ties if tie.name in scores}
     plan = choose_channels(traced, widths, scores)
     plain, refitted = apply_plan(model, plan, traced), apply_plan(model, plan, traced)
-    assert refit_readers(refitted, readers, plan, traced, forward)
+    assert refit_readers(refitted, readers, plan)
     with torch.no_grad(), _modes(plain, norms=True):
         rough = (plain(images) - model(images)).norm()
         fine = (refitted(images) - model(images)).norm()

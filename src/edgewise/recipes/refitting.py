@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from edgewise._core.progress import Progress
 from edgewise._core.showing import counted
+from edgewise.dynamic import GatedNetwork
 from edgewise.ir import WidthPlan
 from edgewise.measure.lock import untimed
 from edgewise.recipes.records import LoadedModel
@@ -39,13 +40,14 @@ class Refitter:
         self._model, self._traced = model, traced
         self._inputs = None if lessons is None else _inputs_of(lessons.batches)
 
-    def refit(self, changed: nn.Module, plan: WidthPlan, *, drifted: bool = True) -> tuple[str, ...]:
+    def refit(self, changed: nn.Module, plan: WidthPlan, *, drifted: bool = True, neighbours: bool = True) -> tuple[str, ...]:
         """Refits a copy, in place.
 
         Args:
             changed: What the plan made of the network.
             plan: The plan.
             drifted: Also refit layers that lost no channel themselves, behind those that did.
+            neighbours: Solve for all taps of a kernel; better, and several times slower.
 
         Returns:
             The layers refitted, in order; none where the plan removes no channel, or there are no images.
@@ -53,11 +55,26 @@ class Refitter:
         narrows = any(len(tie.keep) < self._traced.net.tie(tie.tie).width for tie in plan.ties)
         if not narrows or self._inputs is None:
             return ()
-        return refit_readers(changed, self._readers, plan, self._traced, self._forward, drifted=drifted)
+        return refit_readers(changed, self._readers, plan, drifted=drifted, neighbours=neighbours)
+
+    def refit_gated(self, gated: GatedNetwork, plan: WidthPlan) -> tuple[str, ...]:
+        """Refits a copy with its gates at work, in place: what its layers read of each image they make the best of.
+
+        Args:
+            gated: The network with gates, at the ratios that it is to have.
+            plan: What was done to its widths before.
+
+        Returns:
+            The layers refitted, in order; none where there are no images.
+        """
+        if self._inputs is None:
+            return ()
+        pruned = {gate.consumer for gate in gated.plan.gates if gate.channel_ratio or gate.spatial_ratio}
+        return refit_readers(gated.network, self._readers, plan, pruned=pruned)
 
     def scores(self) -> Scores:
         """What the layers that read each unit lose without it, refitted; none of a tie without such a layer, or without images."""
-        return {} if self._inputs is None else score_by_readers(self._readers, self._traced)
+        return {} if self._inputs is None else score_by_readers(self._readers)
 
     @cached_property
     def _readers(self) -> Readers:
@@ -84,7 +101,28 @@ def refit_fitted(
     Returns:
         The layers refitted, in order.
     """
-    refitted = Refitter(loaded.model, traced, lessons if loaded.trained else None).refit(fitted, plan)
+    return _told(Refitter(loaded.model, traced, lessons if loaded.trained else None).refit(fitted, plan), progress)
+
+
+def refit_pruned(
+    dense: LoadedModel, traced: Traced, network: GatedNetwork, *, lessons: Lessons | None, progress: Progress
+) -> tuple[str, ...]:
+    """Refits a network to what its gates leave, in place, before it is trained.
+
+    Args:
+        dense: The network without gates; where it was never trained, there is nothing to make up for.
+        traced: Its trace.
+        network: The same with gates, at the ratios that it is to have.
+        lessons: Whose images are looked at; none to change nothing.
+        progress: Is told.
+
+    Returns:
+        The layers refitted, in order.
+    """
+    return _told(Refitter(dense.model, traced, lessons if dense.trained else None).refit_gated(network, WidthPlan()), progress)
+
+
+def _told(refitted: tuple[str, ...], progress: Progress) -> tuple[str, ...]:
     if refitted:
         progress.note(f"{counted(len(refitted), 'layer')} refitted to what is left to read")
     return refitted

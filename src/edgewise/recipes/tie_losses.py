@@ -143,7 +143,7 @@ class _Judge:
         given = self._given
         plan = choose_channels(given.traced, widths, given.scores)
         changed = apply_plan(given.model, plan, given.traced)
-        self._refitter.refit(changed, plan, drifted=0 in widths.values())
+        self._refitter.refit(changed, plan, drifted=0 in widths.values(), neighbours=False)
         self._progress.advance()
         return _loss_of(changed, self._lessons, self._batches) - self._before
 

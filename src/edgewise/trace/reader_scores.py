@@ -10,7 +10,6 @@ from torch import Tensor
 
 from edgewise.trace.readers import Reader, Readers
 from edgewise.trace.scores import Scores
-from edgewise.trace.traced import Traced
 
 _RIDGE = 0.01
 """Share of the channels' mean variance that each varies by at least."""
@@ -18,7 +17,7 @@ _STEPS = 64
 """Of so many channels one is removed at a time; of twice as many, two."""
 
 
-def score_by_readers(readers: Readers, traced: Traced) -> Scores:
+def score_by_readers(readers: Readers) -> Scores:
     """The importance of every unit of every free tie: what its readers lose without it after they are refitted.
 
     The units are removed one by one, the least important first. Removing channel q from a layer with weights W that
@@ -28,16 +27,16 @@ def score_by_readers(readers: Readers, traced: Traced) -> Scores:
 
     Args:
         readers: What the layers read in the network as it is.
-        traced: Its trace.
 
     Returns:
         Per tie an array as long as its width: the cost at which each unit was removed, never falling from one removed to
         the next. Ties that no recorded layer reads, each unit in one place, are left out.
     """
-    known = {name: _Known.of(reader) for name, reader in readers.items()}
+    layers, traced = readers.by_name, readers.traced
+    known = {name: _Known.of(reader) for name, reader in layers.items()}
     found: Scores = {}
     for tie in traced.net.ties:
-        places = {name: _places(reader, traced.starts[tie.name], tie.width) for name, reader in readers.items()}
+        places = {name: _places(reader, traced.starts[tie.name], tie.width) for name, reader in layers.items()}
         views = [known[name].view(where) for name, where in places.items() if where is not None]
         if tie.free and views:
             found[tie.name] = _scores(views, tie.width)

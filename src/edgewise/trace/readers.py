@@ -1,7 +1,7 @@
-"""Layers behind removed channels, refitted: they compute from the channels that stay what they computed from all of them."""
+"""Layers behind removed channels, refitted: they compute from what stays what they computed from all channels."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -14,13 +14,14 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from edgewise.ir import WidthPlan
+from edgewise.trace.patches import patches, reads_patches, sampled
 from edgewise.trace.surgery import gathered_places
 from edgewise.trace.traced import Traced, Units
 
 Forward = Callable[[nn.Module], object]
 """Runs a network on images; the same ones each time."""
 RIDGE = 0.1
-"""Weight of staying with the old weights, as a share of the channels' mean variance."""
+"""Weight of staying with the old weights, as a share of the mean variance of what is read."""
 _KINDS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 _MOST_INPUTS = 2048
 _VALUES, _LEAST_ROWS, _MOST_ROWS = 1 << 20, 1 << 12, 1 << 14
@@ -37,6 +38,7 @@ class Reader:
         units: The unit behind each channel that it reads.
         out_units: The unit behind each channel that it writes; -1 where all of them stay.
         seen: What it read, at some positions of some images.
+        said: What it made of some patches, without its bias; none where a patch is one position, or too much to solve for.
     """
 
     weight: Float[Tensor, "out in *kernel"]
@@ -44,10 +46,22 @@ class Reader:
     units: Units
     out_units: Units
     seen: Float[Tensor, "rows in"]
+    said: Float[Tensor, "patches out"] | None = None
 
 
-Readers = Mapping[str, Reader]
-"""Readers by the name of their module, in the order they compute in."""
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Readers:
+    """What the layers of a network read in one run.
+
+    Attributes:
+        by_name: Readers by the name of their module, in the order they compute in.
+        traced: The network's trace.
+        forward: Runs a network on the same images.
+    """
+
+    by_name: Mapping[str, Reader]
+    traced: Traced
+    forward: Forward
 
 
 def record_readers(model: nn.Module, traced: Traced, forward: Forward) -> Readers:
@@ -62,11 +76,14 @@ def record_readers(model: nn.Module, traced: Traced, forward: Forward) -> Reader
     read = {site.parameter: site.units for site in traced.sites if site.axis == 1 and site.role == "read"}
     calls: Counter[str] = Counter()
     seen: dict[str, Tensor] = {}
+    said: dict[str, Tensor] = {}
 
     def keep(name: str, module: nn.Module, given: tuple[Any, ...]) -> None:
         calls[name] += 1
-        most = min(_MOST_ROWS, max(_LEAST_ROWS, _VALUES // module.get_parameter("weight").shape[1]))
-        seen[name] = _rows(module, given, most)
+        weight = module.get_parameter("weight").detach()
+        seen[name] = _rows(module, given, min(_MOST_ROWS, max(_LEAST_ROWS, _VALUES // weight.shape[1])))
+        if isinstance(module, nn.Conv2d) and reads_patches(module):
+            said[name] = patches(module, _batched(module, given)) @ weight.flatten(1).cpu().float().T
 
     names = [name for name in _refittable(model) if f"{name}.weight" in read]
     with _hooked(model, names, keep), _modes(model):
@@ -81,90 +98,144 @@ def record_readers(model: nn.Module, traced: Traced, forward: Forward) -> Reader
             units=read[f"{name}.weight"],
             out_units=out_units,
             seen=seen[name],
+            said=said.get(name),
         )
-    return found
+    return Readers(by_name=found, traced=traced, forward=forward)
 
 
 def refit_readers(
-    changed: nn.Module, readers: Readers, plan: WidthPlan, traced: Traced, forward: Forward, *, drifted: bool = True
+    changed: nn.Module,
+    readers: Readers,
+    plan: WidthPlan,
+    *,
+    drifted: bool = True,
+    neighbours: bool = True,
+    pruned: Collection[str] = (),
 ) -> tuple[str, ...]:
-    """Refits the layers that read removed channels, and those behind them; changes ``changed``.
+    """Refits the layers that read removed or pruned channels, and those behind them; changes ``changed``.
 
-    With x what a layer read before and y what it reads now, its weights W become W A, where A minimises
-    |x - A y|^2 + r |A - E|^2 over the images, both centred; E keeps the old weights of the channels that stay. So a
-    reader takes over what the missing channels said as far as the others know it. In one run of the network each
+    With x what a layer read before and y what it reads now, its weights become those that minimise
+    |W x - V y|^2 + r |V - W|^2 over the images, both sides centred; V starts from the old weights of the channels that stay. So
+    a reader takes over what the missing channels said as far as the others know it. In one run of the network each
     reader is refitted just before it computes, from what the readers before it, refitted, made of the images: it makes
     up for their errors, too (Zhang et al. 2016, "Accelerating very deep convolutional networks", asymmetric
     reconstruction; He, Zhang and Sun 2017). No gradients are taken, and no labels looked at.
 
+    A kernel's taps are solved for together, so that what is missing at one position is made up for by its neighbours, too;
+    without ``neighbours``, and in layers that read too much for that, channels are mixed alike at all taps.
     Batch norms go by the statistics of these images meanwhile, and keep them. New channels are not read, as before.
 
     Args:
-        changed: What :func:`~edgewise.trace.apply_plan` made of the network.
-        readers: What the layers read in the network as it was.
+        changed: What :func:`~edgewise.trace.apply_plan` made of the network; perhaps with gates at work.
+        readers: What the layers read in the network as it was; ``changed`` is run on the same images.
         plan: What was done to it.
-        traced: The trace of the network as it was.
-        forward: Runs a network on the images that ``readers`` was recorded with.
         drifted: Also refit layers that lost no channel themselves, behind those that did, or behind a block left out.
+        neighbours: Solve for all taps of a kernel; better, and several times slower.
+        pruned: Layers that gates prune what they read of.
 
     Returns:
-        The layers refitted, in order; none, and nothing changed, for a plan that removes no channel.
+        The layers refitted, in order; none, and nothing changed, for a plan that removes no channel, without gates.
     """
-    places = gathered_places(plan, traced)
+    layers, places = readers.by_name, gathered_places(plan, readers.traced)
     refitted: list[str] = []
     there = {name for name, _ in changed.named_modules()}
-    losing = {name for name, reader in readers.items() if len(np.unique(places(reader.units)[0])) < len(reader.units)}
-    first = next((place for place, name in enumerate(readers) if name in losing or name not in there), None)
+    losing = {name for name, layer in layers.items() if name in pruned or len(np.unique(places(layer.units)[0])) < len(layer.units)}
+    first = next((place for place, name in enumerate(layers) if name in losing or name not in there), None)
     if first is None:
         return ()
-    wanted = [name for name in [*readers][first:] if name in there and (drifted or name in losing)]
+    wanted = [name for name in [*layers][first:] if name in there and (drifted or name in losing)]
 
     def refit(name: str, module: nn.Module, given: tuple[Any, ...]) -> None:
-        _refit(module, readers[name], _rows(module, given, len(readers[name].seen)), places=places)
+        _refit(module, layers[name], given, places=places, neighbours=neighbours)
         refitted.append(name)
 
     with _hooked(changed, wanted, refit), _modes(changed, norms=True):
-        forward(changed)
+        readers.forward(changed)
     return tuple(refitted)
 
 
 _Places = Callable[[Units], tuple[Int[np.ndarray, " now"], np.ndarray]]
 
 
-def _refit(module: nn.Module, reader: Reader, now: Float[Tensor, "rows now"], *, places: _Places) -> None:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Staying:
+    """What is left of a layer: the places of its channels now, and where these were."""
+
+    now: Int[Tensor, " kept"]
+    before: Int[Tensor, " kept"]
+
+
+def _refit(module: nn.Module, reader: Reader, given: tuple[Any, ...], *, places: _Places, neighbours: bool) -> None:
     """New weights for what the layer reads now; new channels keep the weights they have."""
-    (kept, new), (rows, new_rows) = places(reader.units), places(reader.out_units)
-    known, old_rows = torch.from_numpy(np.flatnonzero(~new)), torch.from_numpy(np.flatnonzero(~new_rows))
-    kept_places, row_places = torch.from_numpy(kept[~new]), torch.from_numpy(rows[~new_rows])
-    now = now[:, known]
-    mean_before, mean_now = reader.seen.mean(dim=0).double(), now.mean(dim=0).double()
-    mixing = _mixing(reader.seen, now, kept_places)
-    if mixing is None:
+    read, written = (_staying(places(units)) for units in (reader.units, reader.out_units))
+    weight = reader.weight[written.before.to(reader.weight.device)].cpu().double()
+    if neighbours and reader.said is not None and isinstance(module, nn.Conv2d):
+        now = patches(module, _batched(module, given)[:, read.now])
+        fitted = _by_patches(weight[:, read.before], reader.said[:, written.before], now)
+    else:
+        fitted = _by_channels(weight, reader.seen, _rows(module, given, len(reader.seen))[:, read.now], read.before)
+    if fitted is None:
         return
-    weight = reader.weight[row_places.to(reader.weight.device)].cpu().double()
-    mixed = torch.einsum("oc...,ck->ok...", weight, mixing)
     with torch.no_grad():
         target = module.get_parameter("weight")
-        target[old_rows.unsqueeze(1), known.unsqueeze(0)] = mixed.to(target)
+        target[written.now.unsqueeze(1), read.now.unsqueeze(0)] = fitted.weight.to(target)
         if reader.bias is not None:
-            shift = weight.flatten(2).sum(dim=2) if weight.ndim > 2 else weight
-            bias = reader.bias[row_places.to(reader.bias.device)].cpu().double() + shift @ (mean_before - mixing @ mean_now)
-            module.get_parameter("bias")[old_rows] = bias.to(target)
+            bias = reader.bias[written.before.to(reader.bias.device)].cpu().double() + fitted.shift
+            module.get_parameter("bias")[written.now] = bias.to(target)
 
 
-def _mixing(
-    before: Float[Tensor, "rows channels"], now: Float[Tensor, "rows kept"], kept: Int[Tensor, " kept"]
-) -> Float[Tensor, "channels kept"] | None:
-    """The A of the best x = A y; none where what is read now never varies."""
-    before, now = before - before.mean(dim=0), now - now.mean(dim=0)
-    within, across = (now.T @ now).double() / len(now), (before.T @ now).double() / len(now)
+def _staying(places: tuple[Int[np.ndarray, " now"], np.ndarray]) -> _Staying:
+    before, new = places
+    return _Staying(now=torch.from_numpy(np.flatnonzero(~new)), before=torch.from_numpy(before[~new]))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Fitted:
+    """Weights of the channels that stay, and what they add to the bias."""
+
+    weight: Float[Tensor, "out kept *kernel"]
+    shift: Float[Tensor, " out"]
+
+
+def _by_channels(
+    weight: Float[Tensor, "out in *kernel"],
+    before: Float[Tensor, "rows in"],
+    now: Float[Tensor, "rows kept"],
+    kept: Int[Tensor, " kept"],
+) -> _Fitted | None:
+    """The weights times the A of the best x = A y, alike at all taps; none where what is read now never varies."""
+    staying = torch.zeros(weight.shape[1], len(kept), dtype=torch.float64)
+    staying[kept, torch.arange(len(kept))] = 1.0
+    mixing = _ridge(now, before, staying.T)
+    if mixing is None:
+        return None
+    mean_before, mean_now = before.mean(dim=0).double(), now.mean(dim=0).double()
+    each = weight.flatten(2).sum(dim=2) if weight.ndim > 2 else weight
+    return _Fitted(weight=torch.einsum("oc...,kc->ok...", weight, mixing), shift=each @ (mean_before - mean_now @ mixing))
+
+
+def _by_patches(
+    weight: Float[Tensor, "out kept height width"], said: Float[Tensor, "patches out"], now: Float[Tensor, "patches values"]
+) -> _Fitted | None:
+    """The weights of all taps that say of the patches now what was said before; none where these never vary."""
+    found = _ridge(now, said, weight.flatten(1).T)
+    if found is None:
+        return None
+    return _Fitted(weight=found.T.reshape(weight.shape), shift=said.mean(dim=0).double() - now.mean(dim=0).double() @ found)
+
+
+def _ridge(
+    read: Float[Tensor, "rows inputs"], wanted: Float[Tensor, "rows outputs"], start: Float[Tensor, "inputs outputs"]
+) -> Float[Tensor, "inputs outputs"] | None:
+    """The V of the best ``wanted`` = ``read`` V, both centred, near ``start``; none where what is read never varies."""
+    read, wanted = read - read.mean(dim=0), wanted - wanted.mean(dim=0)
+    within, across = (read.T @ read).double() / len(read), (read.T @ wanted).double() / len(read)
     ridge = RIDGE * float(within.diagonal().mean())
     if not np.isfinite(ridge) or ridge <= 0:
         return None
-    staying = torch.zeros_like(across)
-    staying[kept, torch.arange(len(kept))] = ridge
-    mixing: Tensor = torch.linalg.solve(within + ridge * torch.eye(len(kept), dtype=within.dtype), (across + staying).T).T
-    return mixing if bool(mixing.isfinite().all()) else None
+    within += ridge * torch.eye(len(within), dtype=within.dtype)
+    found: Tensor = torch.linalg.solve(within, across + ridge * start)
+    return found if bool(found.isfinite().all()) else None
 
 
 def _refittable(model: nn.Module) -> list[str]:
@@ -185,18 +256,15 @@ def _refittable(model: nn.Module) -> list[str]:
 
 def _rows(module: nn.Module, given: tuple[Any, ...], most: int) -> Float[Tensor, "rows channels"]:
     """What a layer reads, a row for each position; the same few positions for every network run on the same images."""
+    read = given[0].detach() if isinstance(module, nn.Linear) else _batched(module, given).movedim(1, -1)
+    rows: Tensor = read.reshape(-1, read.shape[-1])
+    return rows[sampled(len(rows), most).to(rows.device)].cpu().float()
+
+
+def _batched(module: nn.Module, given: tuple[Any, ...]) -> Float[Tensor, "images channels *positions"]:
+    """The map that a convolution reads, of one image, too, as a batch."""
     read: Tensor = given[0].detach()
-    if not isinstance(module, nn.Linear):
-        batched = read if read.ndim == module.get_parameter("weight").ndim else read.unsqueeze(0)
-        read = batched.movedim(1, -1)
-    rows = read.reshape(-1, read.shape[-1])
-    return rows[_positions(len(rows), most).to(rows.device)].cpu().float()
-
-
-def _positions(n_rows: int, most: int) -> Int[Tensor, " rows"]:
-    if n_rows <= most:
-        return torch.arange(n_rows)
-    return torch.randperm(n_rows, generator=torch.Generator().manual_seed(n_rows))[:most]
+    return read if read.ndim == module.get_parameter("weight").ndim else read.unsqueeze(0)
 
 
 @contextmanager

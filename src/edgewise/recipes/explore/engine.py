@@ -76,7 +76,9 @@ class Engine:
         opened, scratch = self._study.opened, self._study.folder.scratch(trial.number, trial.point)
         rung = len(trial.rungs)
         start = self._study.folder.given if trial.point.method == "given" else scratch / "start"
+        start_s = time.monotonic()
         self._study.networks.write_start(trial.point, start)
+        trial.refitting_s = time.monotonic() - start_s
         request = opened.request
         assert request.data is not None
         self._running[trial.number] = trial
@@ -101,6 +103,8 @@ class Engine:
     def _heard(self, trial: Trial, outcome: TrialOutcome) -> None:
         study = self._study
         work = self._work(trial.point)[outcome.rung]
+        before_s, trial.refitting_s = trial.refitting_s, 0.0
+        outcome = replace(outcome, recalibrating_s=outcome.recalibrating_s + before_s, seconds=outcome.seconds + before_s)
         trial.rungs.append(outcome)
         study.folder.append({"event": "rung", **outcome.to_json(), "spent_s": study.clock.spent_s})
         if outcome.state == "done":

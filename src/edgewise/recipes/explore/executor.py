@@ -77,8 +77,8 @@ class TrialOutcome:
         why: Why it failed; none where it did not.
         accuracy_validation: Of the network, on the validation part; none where it failed.
         training_s: Seconds of training and scoring, those before a resumption included.
-        recalibrating_s: Seconds of measuring batch norms anew before it, however long training takes.
-        seconds: Seconds that the task took in this process.
+        recalibrating_s: Seconds of refitting and of measuring batch norms anew before it, however long training takes.
+        seconds: Seconds that the task took in this process, and refitting before it.
         host: Name of the machine that trained.
         kept: ``tuned``, or ``initial`` where training made the network worse and the weights from before were kept.
     """

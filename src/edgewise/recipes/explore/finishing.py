@@ -97,7 +97,7 @@ class Finish:
         reference = reference_of(baseline)
         seconds = study.clock.spent_s
         training_s = sum(row["training_s"] for row in rows)
-        alone_s = study.plan.search_s + self._judging_s
+        alone_s = study.plan.search_s + study.plan.sweep_s + self._judging_s
         measuring_s = sum(one.measuring_s for one in self._engine.trials.values()) + self._measuring_s + study.plan.profile_s
         return {
             "command": "explore",
@@ -111,7 +111,7 @@ class Finish:
             "seconds": seconds,
             "training_s": training_s + alone_s,
             "measuring_s": measuring_s,
-            "planning_s": study.plan.seconds - study.plan.profile_s - study.plan.search_s,
+            "planning_s": study.plan.seconds - study.plan.profile_s - study.plan.search_s - study.plan.sweep_s,
             "engine_share": max(0.0, 1 - (training_s / study.executor.slots + alone_s + measuring_s) / seconds),
             "method_seconds": _by_method(rows, search_s=study.plan.search_s),
             "baseline": baseline,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edgewise.dynamic import GatedNetwork, place_gates
 from edgewise.dynamic.accounting import count_macs
-from edgewise.ir import NetSpec
+from edgewise.ir import NetSpec, WidthPlan
 from edgewise.ir.gates import GatePlan
 from edgewise.recipes.explore.opening import Opened, Scores
 from edgewise.recipes.explore.point import Point
@@ -16,7 +16,7 @@ from edgewise.recipes.fit import widths_after, widths_of
 from edgewise.recipes.records import LoadedModel
 from edgewise.recipes.refitting import Refitter
 from edgewise.recipes.runs import is_finished, write_run
-from edgewise.trace import apply_plan, choose_channels
+from edgewise.trace import apply_plan, choose_channels, trace
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,17 +100,23 @@ class Networks:
         if point.architecture:
             assert self._searched is not None
             loaded = self._searched.network(point.architecture)
-        model, record = loaded.model, loaded.record
+        model, record, plan = loaded.model, loaded.record, WidthPlan()
         if point.widths:
             present = self._opened.net.widths
             plan = choose_channels(traced, {name: width for name, width in point.widths if width != present[name]}, self._scores)
             model, record = apply_plan(model, plan, traced), record.followed_by(plan, trained=True)
-            self._refitter.refit(model, plan)
         gates = self.gates(point)
-        if gates is not None:
+        refitter = self._refitter_of(loaded) if point.architecture and gates is not None else self._refitter
+        if gates is None:
+            refitter.refit(model, plan)
+        else:
             model, record = GatedNetwork(model, gates), record.followed_by(gates, trained=True)
+            refitter.refit_gated(model, plan)
         return replace(loaded, model=model, record=record)
 
     @cached_property
     def _refitter(self) -> Refitter:
         return Refitter(self._opened.loaded.model, self._opened.traced, self._opened.lessons())
+
+    def _refitter_of(self, searched: LoadedModel) -> Refitter:
+        return Refitter(searched.model, trace(searched.model, searched.inputs(), name=searched.name), self._opened.lessons())

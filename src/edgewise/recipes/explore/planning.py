@@ -1,5 +1,6 @@
 """The networks that the solvers propose: widths for several latencies, and dynamic sparsity at several strengths on each."""
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -36,6 +37,7 @@ class Plan:
         seconds: Time that planning took.
         profile_s: Time of it that profiling the network on the device took.
         search_s: Time of it that searching the space took.
+        sweep_s: Time of it that judging what pruning each block costs took.
         shares: Latencies that the space reaches, as shares of the given network's; empty where none is searched.
     """
 
@@ -47,6 +49,7 @@ class Plan:
     seconds: float = 0.0
     profile_s: float = 0.0
     search_s: float = 0.0
+    sweep_s: float = 0.0
     shares: tuple[float, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -60,6 +63,7 @@ class Plan:
             "seconds": self.seconds,
             "profile_s": self.profile_s,
             "search_s": self.search_s,
+            "sweep_s": self.sweep_s,
             "shares": list(self.shares),
         }
 
@@ -80,6 +84,7 @@ class Plan:
                 seconds=float(value["seconds"]),
                 profile_s=float(value["profile_s"]),
                 search_s=float(value["search_s"]),
+                sweep_s=float(value["sweep_s"]),
                 shares=tuple(float(share) for share in value["shares"]),
             )
         except (KeyError, TypeError, ValueError) as error:
@@ -110,11 +115,12 @@ def plan_points(opened: Opened, ladder: Ladder, scores: Scores, *, progress: Pro
             notes.append(f"no widths for {target}: {solved.why}")
         elif solved.widths:
             nets.append((solved, opened.net.with_widths(dict(solved.widths))))
-    sensitivity = None
+    sensitivity, start_s = None, time.monotonic()
     if opened.no_dynamic is not None:
         notes.append(f"dynamic networks are left out: {opened.no_dynamic}")
     else:
         sensitivity = _swept(opened, progress=progress)
+    sweep_s = time.monotonic() - start_s
     strengths: list[float | None] = [None, *(middle_first(opened.request.strengths) if sensitivity is not None else ())]
     ranked = [
         (rank + place, rank, solved, net, strength)
@@ -131,7 +137,14 @@ def plan_points(opened: Opened, ladder: Ladder, scores: Scores, *, progress: Pro
             points.append(solver_point(opened, widths=widths, ratios=ratios))
     for note in notes:
         progress.note(note)
-    return Plan(points=tuple(dict.fromkeys(points)), ladder=ladder.known, scores=scores, sensitivity=sensitivity, notes=tuple(notes))
+    return Plan(
+        points=tuple(dict.fromkeys(points)),
+        ladder=ladder.known,
+        scores=scores,
+        sensitivity=sensitivity,
+        notes=tuple(notes),
+        sweep_s=sweep_s,
+    )
 
 
 def with_searched(plan: Plan, opened: Opened, searched: Searched, *, progress: Progress) -> Plan:

@@ -28,6 +28,7 @@ class Trial:
         rungs: Outcomes of its rungs so far.
         measurement: Its latency; none before it was measured.
         measuring_s: Seconds that measuring it took.
+        refitting_s: Seconds that making the network that its first rung starts from took.
         row: Its row of the result; none before it is done.
         accuracy: On the test part; none where it was not judged there.
     """
@@ -39,6 +40,7 @@ class Trial:
     rungs: list[TrialOutcome] = field(default_factory=list)
     measurement: Measurement | None = None
     measuring_s: float = 0.0
+    refitting_s: float = 0.0
     row: dict[str, Any] | None = None
     accuracy: float | None = None
 

@@ -15,12 +15,11 @@ from edgewise.dynamic.sensitivity import Sensitivity, SweepPoint, sweep_blocks
 from edgewise.ir import NetSpec
 from edgewise.ir.gates import GatePlan
 from edgewise.measure.lock import untimed
-from edgewise.recipes.records import LoadedModel
 from edgewise.recipes.sparsify.latency import DenseTimes, time_side_by_side
 from edgewise.recipes.sparsify.request import RatioRequest, SparsifyRequest
-from edgewise.recipes.sparsify.training import held_out
+from edgewise.recipes.sparsify.start import Start, held_out
 from edgewise.recipes.timing import reached_of
-from edgewise.train.batches import JudgedData, first_images
+from edgewise.train.batches import first_images
 from edgewise.train.calibrate import recalibrate_batch_norm
 from edgewise.train.evaluate import mean_cross_entropy
 
@@ -29,23 +28,6 @@ GRID = (0.2, 0.4, 0.6, 0.8, 0.9)
 MOST_CORRECTIONS = 3
 _STATISTICS_BATCHES = 4
 _PLAIN = ("target", "predicted_loss", "predicted", "met", "corrections")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Start:
-    """What a run starts from.
-
-    Attributes:
-        loaded: The dense network.
-        net: The same as hardware sees it.
-        plan: Its gates, at the ratios given or at 0.
-        data: What to train and judge with; none to do neither.
-    """
-
-    loaded: LoadedModel
-    net: NetSpec
-    plan: GatePlan
-    data: JudgedData | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

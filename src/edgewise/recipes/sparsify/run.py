@@ -19,9 +19,10 @@ from edgewise.recipes.requests import ReportRequest
 from edgewise.recipes.runs import REPORT_FILE, append_log, is_finished, load_request, load_run, prepare_folder, write_run
 from edgewise.recipes.showing import sparsify_card
 from edgewise.recipes.sparsify.latency import time_dense, time_side_by_side
-from edgewise.recipes.sparsify.ratios import Chosen, Start, choose_for_latency, choose_for_macs, gates_of, refined_for_macs, sensitivity_of
+from edgewise.recipes.sparsify.ratios import Chosen, choose_for_latency, choose_for_macs, gates_of, refined_for_macs, sensitivity_of
 from edgewise.recipes.sparsify.request import SparsifyRequest
 from edgewise.recipes.sparsify.result import Found, result_value
+from edgewise.recipes.sparsify.start import Start
 from edgewise.recipes.sparsify.training import Judged, timed, train_gated
 from edgewise.recipes.training import open_training
 from edgewise.recipes.unfinished import check_same
@@ -107,17 +108,19 @@ def run_sparsify(
         settings = _settings(request, network)
         if request.resume and request.out is not None and is_finished(request.out):
             return _finished(request.out, settings, progress=watcher)
-        net = trace(network.model, network.inputs(), name=network.name).net
-        gates = gates_of(net, request.ratios)
+        traced = trace(network.model, network.inputs(), name=network.name)
+        gates = gates_of(traced.net, request.ratios)
         opened = open_training(request.data, network, given=data, progress=watcher)
-        start = Start(loaded=network, net=net, plan=gates, data=opened)
+        start = Start(loaded=network, traced=traced, plan=gates, data=opened)
         plan, chosen = _planned(request, start, settings=settings, progress=watcher)
     except EdgewiseError:
         if request.out is not None and request.out.is_dir() and not any(request.out.iterdir()):
             request.out.rmdir()
         raise
-    judged = train_gated(request, network, plan, opened, progress=watcher)
-    found = _measured(request, Found(loaded=network, net=net, plan=plan, chosen=chosen, judged=judged, data=opened), progress=watcher)
+    judged = train_gated(request, start, plan, progress=watcher)
+    found = _measured(
+        request, Found(loaded=network, net=traced.net, plan=plan, chosen=chosen, judged=judged, data=opened), progress=watcher
+    )
     return _finish(request, found, settings=settings, seconds=time.monotonic() - start_s, progress=watcher)
 
 

@@ -6,17 +6,27 @@ from pathlib import Path
 from typing import Any
 
 from torch import nn
+from torch.nn import functional
 
-from edgewise._core.errors import DataError
 from edgewise._core.progress import Progress
 from edgewise.dynamic import GatedNetwork
 from edgewise.dynamic.training import RatioAscent, SandwichSampling
 from edgewise.ir.gates import Budget, GatePlan
 from edgewise.measure.lock import untimed
-from edgewise.recipes.records import LoadedModel
+from edgewise.recipes.refitting import refit_pruned
 from edgewise.recipes.sparsify.request import SparsifyRequest
-from edgewise.recipes.training import CHECKPOINT_FILE, FULL_DISTILL_WEIGHT, START_FILE, bring_to_start, history_of, warnings_of
-from edgewise.train.batches import Batches, JudgedData
+from edgewise.recipes.sparsify.start import Start, held_out
+from edgewise.recipes.training import (
+    CHECKPOINT_FILE,
+    FULL_DISTILL_WEIGHT,
+    START_FILE,
+    Lessons,
+    bring_to_start,
+    first_batches,
+    history_of,
+    warnings_of,
+)
+from edgewise.train.batches import JudgedData
 from edgewise.train.calibrate import recalibrate_batch_norm
 from edgewise.train.evaluate import accuracy, accuracy_on
 from edgewise.train.loop import Checkpoint, FineTune, FineTuneResult, Goal, fine_tune
@@ -33,12 +43,13 @@ class Judged:
     Attributes:
         model: The network with its gates.
         fine_tuned: Whether it saw training data.
+        refitted: Layers whose weights were refitted to what the gates leave, before training.
         baseline: Accuracy of the dense network on the test part, or none.
         baseline_validation: On the validation part.
         accuracy: Of the result, on the test part.
         accuracy_validation: On the validation part.
-        untrained_validation: Of the dense weights with the gates on and batch norms measured anew, before any training,
-            on the validation part.
+        untrained_validation: With the gates on, layers refitted and batch norms measured anew, before any training, on the
+            validation part.
         by_budget: Test accuracy at each budget of a one-for-all network.
         history: Records of the epochs, as JSON values.
         seconds: Time spent in training.
@@ -48,6 +59,7 @@ class Judged:
 
     model: GatedNetwork
     fine_tuned: bool = False
+    refitted: tuple[str, ...] = ()
     baseline: float | None = None
     baseline_validation: float | None = None
     accuracy: float | None = None
@@ -60,23 +72,25 @@ class Judged:
     warnings: tuple[str, ...] = ()
 
 
-def train_gated(request: SparsifyRequest, dense: LoadedModel, plan: GatePlan, data: JudgedData | None, *, progress: Progress) -> Judged:
+def train_gated(request: SparsifyRequest, start: Start, plan: GatePlan, *, progress: Progress) -> Judged:
     """Trains a copy of the network with its gates, and judges both.
 
     Args:
         request: How to train.
-        dense: The network without gates; judged only if it was ever trained.
+        start: The network without gates, judged only if it was ever trained; and what to train and judge with.
         plan: Gates and their ratios.
-        data: What to train and judge with; none to do neither.
         progress: Is told how far it is.
     """
+    dense, data = start.loaded, start.data
     if data is None:
         return Judged(model=GatedNetwork(dense.model, plan).eval())
     assert request.data is not None
     tuned: FineTuneResult | None = None
     by_budget: tuple[float, ...] = ()
     network = GatedNetwork(dense.model, plan).eval()
+    refitted: tuple[str, ...] = ()
     if not request.one_for_all:
+        refitted = refit_pruned(dense, start.traced, network, lessons=_lessons(data), progress=progress)
         bring_to_start(network, data, request.out, resume=request.resume, progress=progress)
     if request.data.epochs or request.one_for_all:
         tuned = _tuned(request, dense.model, network, data, progress=progress)
@@ -88,6 +102,7 @@ def train_gated(request: SparsifyRequest, dense: LoadedModel, plan: GatePlan, da
     return Judged(
         model=network,
         fine_tuned=True,
+        refitted=refitted,
         baseline=accuracy_on(dense.model, data.test, gate=untimed) if judge else None,
         baseline_validation=accuracy_on(dense.model, data.validation, gate=untimed) if judge else None,
         accuracy=by_budget[-1] if by_budget else accuracy_on(network, data.test, gate=untimed),
@@ -101,15 +116,9 @@ def train_gated(request: SparsifyRequest, dense: LoadedModel, plan: GatePlan, da
     )
 
 
-def held_out(data: JudgedData) -> Batches:
-    """The validation part.
-
-    Raises:
-        DataError: There is none.
-    """
-    if data.validation is None:
-        raise DataError("ratios and budgets are chosen by images that were not trained on, got data without a validation part")
-    return data.validation
+def _lessons(data: JudgedData) -> Lessons:
+    """Batches whose images layers are refitted with; their labels are not looked at."""
+    return Lessons(batches=first_batches(data.train), loss=functional.cross_entropy)
 
 
 def _tuned(request: SparsifyRequest, dense: nn.Module, network: GatedNetwork, data: JudgedData, *, progress: Progress) -> FineTuneResult:

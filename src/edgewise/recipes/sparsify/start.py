@@ -1,0 +1,43 @@
+"""What a sparsify run starts from."""
+
+from dataclasses import dataclass
+
+from edgewise._core.errors import DataError
+from edgewise.ir import NetSpec
+from edgewise.ir.gates import GatePlan
+from edgewise.recipes.records import LoadedModel
+from edgewise.trace import Traced
+from edgewise.train.batches import Batches, JudgedData
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Start:
+    """What a run starts from.
+
+    Attributes:
+        loaded: The dense network.
+        traced: Its trace.
+        plan: Its gates, at the ratios given or at 0.
+        data: What to train and judge with; none to do neither.
+    """
+
+    loaded: LoadedModel
+    traced: Traced
+    plan: GatePlan
+    data: JudgedData | None
+
+    @property
+    def net(self) -> NetSpec:
+        """The network as hardware sees it."""
+        return self.traced.net
+
+
+def held_out(data: JudgedData) -> Batches:
+    """The validation part.
+
+    Raises:
+        DataError: There is none.
+    """
+    if data.validation is None:
+        raise DataError("ratios and budgets are chosen by images that were not trained on, got data without a validation part")
+    return data.validation
