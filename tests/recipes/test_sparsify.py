@@ -66,6 +66,7 @@ def test_the_result_has_the_issues_names(finished: Path) -> None:
     assert value["result"]["reduction"] == pytest.approx(1 - value["result"]["macs_counted"] / value["baseline"]["macs"])
     assert isinstance(value["result"]["macs_executed"], int) and 0 <= value["result"]["accuracy"] <= 1
     assert value["baseline"]["accuracy"] is None, "the demo's network was never trained, so its accuracy would mislead"
+    assert value["refitted"] == [], "and its layers have nothing to make up for"
     assert len(value["fine_tune"]["history"]) == 2 and {row["side"] for row in value["redundancy"]} == {"channels"}
     assert all(row["pruned"] == pytest.approx(0.5) for row in value["redundancy"])
     page = (finished / "report.html").read_text()
@@ -131,6 +132,21 @@ def test_an_interrupted_run_ends_as_it_would_have(finished: Path, tmp_path: Path
     assert {path.name for path in stopped.iterdir()} == {path.name for path in finished.iterdir()}
     before = json.loads((stopped / "result.json").read_text())
     assert run_sparsify(request(stopped, resume=True)).value == before
+
+
+def test_layers_of_a_trained_network_are_refitted_to_what_the_gates_leave(trained: ModelRequest, tmp_path: Path) -> None:
+    heard: list[str] = []
+    progress = SilentProgress()
+    progress.note = heard.append  # type: ignore[method-assign]
+    untouched = run_sparsify(request(tmp_path / "run", model=trained, data=DataRequest(data="digits", epochs=0)), progress=progress)
+    refitted = untouched.value["refitted"]
+    assert refitted[0] == untouched.plan.gates[0].consumer and f"{len(refitted)} layers refitted to what is left to read" in heard
+    assert (
+        f"Before training, {len(refitted)} layers were refitted to what the gates leave." in (tmp_path / "run" / "report.html").read_text()
+    )
+    before, after = load_model("digits-cnn").model.state_dict(), untouched.module.network.state_dict()
+    weights = {name.removesuffix(".weight"): torch.equal(before[name], after[name]) for name in before if before[name].ndim > 1}
+    assert {name for name, same in weights.items() if not same} == set(refitted) < set(weights)
 
 
 def test_the_ramp_known_without_torch_is_that_of_training() -> None:
