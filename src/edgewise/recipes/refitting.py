@@ -1,6 +1,6 @@
 """Narrowed networks whose layers make up for the channels that are gone, as far as a few images tell how."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -101,7 +101,9 @@ def refit_fitted(
     Returns:
         The layers refitted, in order.
     """
-    return _told(Refitter(loaded.model, traced, lessons if loaded.trained else None).refit(fitted, plan), progress)
+    if lessons is None or not loaded.trained:
+        return ()
+    return _shown(lambda: Refitter(loaded.model, traced, lessons).refit(fitted, plan), progress)
 
 
 def refit_pruned(
@@ -119,10 +121,15 @@ def refit_pruned(
     Returns:
         The layers refitted, in order.
     """
-    return _told(Refitter(dense.model, traced, lessons if dense.trained else None).refit_gated(network, WidthPlan()), progress)
+    if lessons is None or not dense.trained:
+        return ()
+    return _shown(lambda: Refitter(dense.model, traced, lessons).refit_gated(network, WidthPlan()), progress)
 
 
-def _told(refitted: tuple[str, ...], progress: Progress) -> tuple[str, ...]:
+def _shown(refit: Callable[[], tuple[str, ...]], progress: Progress) -> tuple[str, ...]:
+    progress.start("refitting layers", 1)
+    refitted = refit()
+    progress.advance()
     if refitted:
         progress.note(f"{counted(len(refitted), 'layer')} refitted to what is left to read")
     return refitted

@@ -10,7 +10,10 @@ def values(*pairs: tuple[float, float]) -> list[Value]:
     return [Value(accuracy=accuracy, ratio=ratio) for accuracy, ratio in pairs]
 
 
-@pytest.mark.parametrize(("epochs", "halved", "rungs"), [(4.0, True, (1.0, 1.0, 2.0)), (4.0, False, (4.0,)), (0.0, True, (0.0,))])
+@pytest.mark.parametrize(
+    ("epochs", "halved", "rungs"),
+    [(4.0, True, (0.0, 1.0, 3.0)), (0.5, True, (0.0, 0.5)), (4.0, False, (4.0,)), (0.0, True, (0.0,))],
+)
 def test_rungs_add_up_to_all_epochs(epochs: float, halved: bool, rungs: tuple[float, ...]) -> None:
     assert rungs_of(epochs, halved=halved) == rungs and sum(rungs) == epochs
 
@@ -25,10 +28,10 @@ def test_what_nothing_beats_goes_on() -> None:
 
 def test_what_is_beaten_stops_and_says_by_how_many() -> None:
     assert why_stopped(Value(accuracy=0.65, ratio=0.9), LINE) == (
-        "2 of 3 networks trained as long are as fast and more accurate, or faster"
+        "2 of 3 networks at the same rung are as fast and more accurate, or faster"
     )
     assert why_stopped(Value(accuracy=0.85, ratio=1.05), LINE) == (
-        "1 of 3 networks trained as long is as fast and more accurate, or faster"
+        "1 of 3 networks at the same rung is as fast and more accurate, or faster"
     )
 
 

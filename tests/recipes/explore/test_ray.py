@@ -76,7 +76,6 @@ def task(number: int, given: Path, out: Path, *, epochs: float = 0.25) -> TrialT
         point=Point(epochs=epochs, seed=number),
         rung=0,
         epochs=epochs,
-        ramp=0.6,
         recalibrate=number == 1,
         lr=0.05,
         threads=1,

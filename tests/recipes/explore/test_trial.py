@@ -54,7 +54,6 @@ def task(start: Path, folder: Path, **changes: object) -> TrialTask:
         "point": Point(widths=(("block1.conv1", 16),), channel_ratios=(0.5, 0.25), epochs=1),
         "rung": 0,
         "epochs": 1.0,
-        "ramp": 0.6,
         "recalibrate": True,
         "lr": 0.05,
         "threads": 1,
@@ -108,8 +107,10 @@ def test_a_teacher_is_learnt_from(start: Path, given: Path, data: Dataset, tmp_p
 
 
 def test_training_has_the_gated_network_with_its_own_statistics_as_a_rival(start: Path, data: Dataset, tmp_path: Path) -> None:
-    untrained = train_trial(task(start, tmp_path / "untrained", epochs=0.0), data)
-    worse = train_trial(task(start, tmp_path / "worse", epochs=0.3, lr=30.0), data)
+    first = tmp_path / "first"
+    train_trial(task(start, first), data)
+    untrained = train_trial(task(first, tmp_path / "untrained", epochs=0.0), data)
+    worse = train_trial(task(first, tmp_path / "worse", epochs=0.3, lr=30.0), data)
     assert worse.kept == "initial" and worse.accuracy_validation == untrained.accuracy_validation
 
 

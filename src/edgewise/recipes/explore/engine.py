@@ -6,7 +6,6 @@ from typing import Any
 
 from edgewise._core.errors import DeviceError, ExportError
 from edgewise._core.units import format_duration
-from edgewise.dynamic.training import RAMP
 from edgewise.recipes.explore.budget import Pace, Work
 from edgewise.recipes.explore.executor import Measurement, TrialOutcome, TrialTask
 from edgewise.recipes.explore.fronts import front_of
@@ -88,7 +87,6 @@ class Engine:
                 point=trial.point,
                 rung=rung,
                 epochs=self._rungs(trial.point)[rung],
-                ramp=RAMP if rung == 0 else 0.0,
                 recalibrate=rung == 0 and (bool(trial.point.widths) or trial.point.dynamic),
                 lr=request.lr,
                 threads=opened.threads,

@@ -25,7 +25,6 @@ class TrialTask:
         point: The network.
         rung: Which rung, from 0.
         epochs: Passes over the training data in this rung; 0 to train nothing.
-        ramp: Share of the steps in which dynamic ratios rise to their targets.
         recalibrate: Measure batch norms anew first, as after surgery.
         lr: Largest learning rate.
         threads: Threads that train; part of what decides the last bits of the weights.
@@ -40,7 +39,6 @@ class TrialTask:
     point: Point
     rung: int
     epochs: float
-    ramp: float
     recalibrate: bool
     lr: float
     threads: int

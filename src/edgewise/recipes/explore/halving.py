@@ -4,27 +4,29 @@ from collections.abc import Sequence
 
 from edgewise.recipes.explore.fronts import Value, crowding_of, ranks_of
 
-SHARES = (0.25, 0.5, 1.0)
-"""Shares of a network's epochs after which it is judged; a rung each."""
+MIDDLE = 0.25
+"""Share of a network's epochs after which it is judged again."""
+LEAST_EPOCHS = 1.0
+"""With fewer epochs there is no judging in between: a quarter of so short a training, its rate falling to nothing, teaches little."""
 LEAST_SEEN = 4
 """With fewer networks seen at a rung nobody is stopped: half of two is chance."""
 
 
 def rungs_of(epochs: float, *, halved: bool) -> tuple[float, ...]:
-    """Epochs of each rung; they sum up to all of them.
+    """Epochs of each rung; they sum up to all of them. The first rung is the network before any training.
 
     Args:
         epochs: Of a network in full.
         halved: Whether candidates may be stopped; otherwise there is one rung.
 
     Example:
-        >>> rungs_of(4.0, halved=True), rungs_of(4.0, halved=False)
-        ((1.0, 1.0, 2.0), (4.0,))
+        >>> rungs_of(4.0, halved=True), rungs_of(0.5, halved=True), rungs_of(4.0, halved=False)
+        ((0.0, 1.0, 3.0), (0.0, 0.5), (4.0,))
     """
     if not halved or epochs == 0:
         return (epochs,)
-    ends = [share * epochs for share in SHARES]
-    return tuple(end - before for before, end in zip([0.0, *ends], ends, strict=False))
+    middle = (MIDDLE * epochs,) if epochs >= LEAST_EPOCHS else ()
+    return (0.0, *middle, epochs - sum(middle))
 
 
 def why_stopped(candidate: Value, others: Sequence[Value]) -> str | None:
@@ -50,4 +52,4 @@ def why_stopped(candidate: Value, others: Sequence[Value]) -> str | None:
     if ahead < (len(seen) + 1) // 2:
         return None
     better = sum(other.dominates(candidate) for other in others)
-    return f"{better} of {len(others)} networks trained as long {'is' if better == 1 else 'are'} as fast and more accurate, or faster"
+    return f"{better} of {len(others)} networks at the same rung {'is' if better == 1 else 'are'} as fast and more accurate, or faster"

@@ -69,11 +69,13 @@ def _train(task: TrialTask, data: Dataset, progress: Progress) -> TrialOutcome:
     checkpoint = Checkpoint(path=task.folder / CHECKPOINT_FILE, resume=True, every_s=CHECKPOINT_EVERY_S)
     start_s = time.monotonic()
     if task.recalibrate:
-        n_batches = _BATCHES_BEFORE_TRAINING if task.epochs else N_BATCHES
+        n_batches = _BATCHES_BEFORE_TRAINING if task.point.epochs else N_BATCHES
         bring_to_start(loaded.model, data, task.folder, resume=True, n_batches=n_batches, progress=progress)
     recalibrating_s = time.monotonic() - start_s
     if task.epochs == 0:
-        tuned, score, seconds, kept = loaded.model.eval(), accuracy(loaded.model, data.validation, gate=untimed), 0.0, "tuned"
+        start_s = time.monotonic()
+        tuned, score, kept = loaded.model.eval(), accuracy(loaded.model, data.validation, gate=untimed), "tuned"
+        seconds = time.monotonic() - start_s
     else:
         found = _tune(task, loaded, _at_rung(data, task.rung), checkpoint, progress=progress)
         assert found.accuracy_validation is not None
@@ -98,7 +100,7 @@ def _tune(task: TrialTask, loaded: LoadedModel, data: Dataset, checkpoint: Check
     distill_weight = 0.0 if task.teacher is None else FULL_DISTILL_WEIGHT
     config = FineTune(epochs=task.epochs, lr=task.lr, seed=task.point.seed, distill_weight=distill_weight)
     gates, teacher = loaded.gates, None if task.teacher is None else load_run(task.teacher).loaded.model
-    regime = None if gates is None else RatioAscent(plan=gates, ramp=task.ramp)
+    regime = None if gates is None else RatioAscent(plan=gates, ramp=0.0)
     goal = Goal(regime=regime, teacher=teacher, gate=untimed, score_before=task.accuracy_before)
     return fine_tune(loaded.model, data, config=config, goal=goal, checkpoint=checkpoint, progress=progress)
 
