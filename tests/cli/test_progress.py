@@ -53,6 +53,7 @@ def test_the_bar_is_drawn_in_place_and_taken_away() -> None:
 def test_nothing_is_promised_before_a_twentieth_is_done() -> None:
     assert Stage(label="", total=100, begun_s=0, done=4).left_s(1.0) is None
     assert Stage(label="", total=0, begun_s=0, done=4).left_s(1.0) is None
+    assert Stage(label="exploring", total=89, begun_s=0, done=93).describe(93.0) == "exploring: 93 of 89"
 
 
 @given(total=st.floats(1, 1e6), share=st.floats(0.05, 1), pace_s=st.floats(1e-6, 1e3))

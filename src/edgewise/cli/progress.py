@@ -66,13 +66,13 @@ class Stage:
     done: float = 0.0
 
     def left_s(self, now_s: float) -> float | None:
-        """Seconds left at the mean pace so far; none while less than a twentieth is done.
+        """Seconds left at the mean pace so far; none while less than a twentieth is done, or where it takes longer than was thought.
 
         Example:
             >>> Stage(label="probing", total=40, begun_s=0, done=10).left_s(6.0)
             18.0
         """
-        if self.total <= 0 or self.done < self.total / 20:
+        if self.total <= 0 or not self.total / 20 <= self.done <= self.total:
             return None
         return (now_s - self.begun_s) * (self.total - self.done) / self.done
 
