@@ -23,7 +23,6 @@ from typing import Any
 
 from result_files import read_result, write_result
 from torch import nn
-from torch.nn import functional
 
 from edgewise.dynamic import GatedNetwork, place_gates
 from edgewise.dynamic.accounting import count_macs
@@ -33,7 +32,7 @@ from edgewise.ir.gates import GatePlan
 from edgewise.recipes.records import LoadedModel
 from edgewise.recipes.refitting import Refitter
 from edgewise.recipes.runs import load_model
-from edgewise.recipes.training import Lessons, first_batches
+from edgewise.recipes.training import Lessons, lessons_of
 from edgewise.trace import Traced, apply_plan, choose_channels, score_channels, trace
 from edgewise.train.batches import first_images
 from edgewise.train.calibrate import recalibrate_batch_norm
@@ -131,7 +130,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=10_000, help="test images")
     arguments = parser.parse_args()
     loaded, data = load_model(arguments.network, weights=arguments.weights), open_data(DataSpec(text=arguments.data))
-    lessons = Lessons(batches=first_batches(data.train), loss=functional.cross_entropy)
+    lessons = lessons_of(data)
     traced = trace(loaded.model, loaded.inputs(), name=loaded.name)
     judge = Judge(data=data, teacher=loaded.model, epochs=arguments.epochs, n_images=arguments.images)
     shares = [float(share) for share in arguments.shares.split(",")]

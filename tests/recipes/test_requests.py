@@ -6,7 +6,9 @@ import pytest
 
 from edgewise._core.errors import UnknownNameError, UsageError
 from edgewise._core.units import parse_latency
+from edgewise.recipes import requests
 from edgewise.recipes.requests import BenchRequest, DataRequest, DeviceRequest, ExportRequest, FitRequest, ModelRequest, ReportRequest
+from edgewise.train.settings import FineTune
 
 MODEL = ModelRequest(model="resnet20")
 TARGET = parse_latency("0.7x")
@@ -31,6 +33,10 @@ def test_shares_are_positive_and_finite(share: float) -> None:
         FitRequest(model=MODEL, latency=TARGET, params_at_least=share)
     with pytest.raises(UsageError, match="--macs-at-most must be a positive share"):
         FitRequest(model=MODEL, latency=TARGET, macs_at_most=share)
+
+
+def test_the_rate_known_without_torch_is_that_of_training() -> None:
+    assert FineTune().lr == requests.LEARNING_RATE
 
 
 @pytest.mark.parametrize("epochs", [-0.5, float("nan"), float("inf")])

@@ -1,6 +1,7 @@
 """Making networks fit a latency: profile, fit, search, explore."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,6 @@ from edgewise.api.arguments import (
     latency_of,
     names_of,
     network_of,
-    parts_of,
     request_of,
     share_of,
     watcher_of,
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from edgewise.recipes.search import SearchResult
     from edgewise.recipes.simulated.profile import SimulatedProfile
     from edgewise.recipes.training import Course
+    from edgewise.train.batches import JudgedData
     from edgewise.train.loop import FineTune
     from edgewise.train.objective import Loss
 
@@ -209,7 +210,7 @@ def fit(
     )
     course: Course | None = None
     if any(part is not None for part in (train, loss, evaluate, fine_tune)):
-        course = _own_course(request, loaded, data, train=train, loss=loss, evaluate=evaluate, settings=fine_tune)
+        course = _own_course(request, loaded, parts, train=train, loss=loss, evaluate=evaluate, settings=fine_tune)
     return run_fit(request, loaded=loaded, data=parts, course=course, progress=watcher_of(progress))
 
 
@@ -294,7 +295,7 @@ def search(
 def _own_course(
     request: FitRequest,
     loaded: "LoadedModel",
-    data: "Data",
+    parts: "JudgedData | None",
     *,
     train: "Callable[[nn.Module], nn.Module | None] | None",
     loss: "Loss | None",
@@ -307,9 +308,8 @@ def _own_course(
     from edgewise.train.data import open_data
     from edgewise.train.loop import FineTune
 
-    wanted = request.data
-    if wanted is None or data is None:
-        return OwnCourse(Training(train=train, loss=loss, evaluate=evaluate, settings=settings or FineTune(), distill=request.distill))
-    parts = open_data(spec_of(wanted, loaded)) if isinstance(data, str | Path) else parts_of(data)
-    tuning = settings or FineTune(epochs=wanted.epochs, lr=request.lr, seed=request.seed)
+    tuning = settings or FineTune(lr=request.lr, seed=request.seed)
+    if request.data is not None:
+        parts = open_data(spec_of(request.data, loaded)) if parts is None else parts
+        tuning = settings or replace(tuning, epochs=request.data.epochs)
     return OwnCourse(Training(train=train, data=parts, loss=loss, evaluate=evaluate, settings=tuning, distill=request.distill))

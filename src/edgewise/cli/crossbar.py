@@ -83,8 +83,8 @@ def crossbar(
         chip=chip,
         accounting=accounting,
         pruning=PruningRequest(
-            channel_ratios=opt.numbers(channel_ratios, flag="--channel-ratios") if channel_ratios else (),
-            spatial_ratios=opt.numbers(spatial_ratios, flag="--spatial-ratios") if spatial_ratios else (),
+            channel_ratios=opt.ratios(channel_ratios, flag="--channel-ratios"),
+            spatial_ratios=opt.ratios(spatial_ratios, flag="--spatial-ratios"),
             masks=masks,
             channel_group=channel_group,
             spatial_block=spatial_block,

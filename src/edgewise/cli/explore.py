@@ -19,7 +19,7 @@ _STRENGTHS = ",".join(f"{share:g}x" for share in STRENGTHS)
 
 def explore(
     model: opt.Model,
-    device: opt.Device = "onnxruntime-cpu",
+    device: opt.Device = opt.DEVICE,
     budget: Annotated[
         str | None, typer.Option("--budget", metavar="2h", help="Time that the whole study may take.", show_default=False)
     ] = None,

@@ -119,6 +119,19 @@ def numbers(text: str, *, flag: str) -> tuple[float, ...]:
         raise UsageError(f"{flag} must be numbers separated by commas, such as 0.485,0.456,0.406, got {text!r}") from None
 
 
+def ratios(text: str | None, *, flag: str) -> tuple[float, ...]:
+    """The ratios in a comma-separated text; none without one.
+
+    Raises:
+        UsageError: Something between the commas is not a number.
+
+    Example:
+        >>> ratios(".2,.5", flag="--channel-ratios"), ratios(None, flag="--channel-ratios")
+        ((0.2, 0.5), ())
+    """
+    return numbers(text, flag=flag) if text else ()
+
+
 def share(text: str | None, *, flag: str) -> float | None:
     """The share in a text such as ``0.7x``; none without one.
 

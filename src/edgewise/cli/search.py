@@ -20,7 +20,7 @@ def search(
         str, typer.Option("--space", metavar="S", help="imagenet, cifar, cifar-small, digits or a TOML file.", show_default=False)
     ],
     latency: Annotated[str, typer.Option("--latency", metavar="0.7x|2ms", help="Latency to reach.", show_default=False)],
-    device: opt.Device = "onnxruntime-cpu",
+    device: opt.Device = opt.DEVICE,
     reference: Annotated[
         str | None,
         typer.Option("--reference", metavar="MODEL", help="What 0.7x is a share of; by default the largest network.", show_default=False),

@@ -57,8 +57,8 @@ def sparsify(
     request = SparsifyRequest(
         model=ModelRequest(model=model, weights=weights, pretrained=pretrained, input=input),
         ratios=RatioRequest(
-            channels=opt.numbers(channel_ratios, flag="--channel-ratios") if channel_ratios else (),
-            positions=opt.numbers(spatial_ratios, flag="--spatial-ratios") if spatial_ratios else (),
+            channels=opt.ratios(channel_ratios, flag="--channel-ratios"),
+            positions=opt.ratios(spatial_ratios, flag="--spatial-ratios"),
             macs_at_most=opt.share(macs_at_most, flag="--macs-at-most"),
             latency=None if latency is None else parse_latency(latency),
             block_outputs=block_outputs,

@@ -12,7 +12,7 @@ from edgewise._core.errors import UsageError
 from edgewise._core.progress import Progress
 from edgewise.measure.lock import untimed
 from edgewise.recipes.records import LoadedModel
-from edgewise.recipes.training import DISTILL_WEIGHT, Lessons, Trained, bring_to_start, first_batches, history_of, warnings_of
+from edgewise.recipes.training import DISTILL_WEIGHT, Lessons, Trained, bring_to_start, history_of, lessons_of, warnings_of
 from edgewise.train.batches import TrainingData
 from edgewise.train.evaluate import accuracy
 from edgewise.train.loop import FineTune, FineTuneResult, Goal, fine_tune
@@ -63,7 +63,7 @@ class OwnCourse:
         data = self._training.data
         if data is None:
             return None
-        return Lessons(batches=first_batches(data.train), loss=self._training.loss or functional.cross_entropy)
+        return lessons_of(data, loss=self._training.loss or functional.cross_entropy)
 
     def train(self, original: LoadedModel, fitted: nn.Module, *, progress: Progress) -> Trained:
         """Recalibrates batch norms where there is data, trains, and scores both networks."""

@@ -101,9 +101,7 @@ def refit_fitted(
     Returns:
         The layers refitted, in order.
     """
-    if lessons is None or not loaded.trained:
-        return ()
-    return _shown(lambda: Refitter(loaded.model, traced, lessons).refit(fitted, plan), progress)
+    return _shown(loaded, traced, lambda refitter: refitter.refit(fitted, plan), lessons=lessons, progress=progress)
 
 
 def refit_pruned(
@@ -121,14 +119,16 @@ def refit_pruned(
     Returns:
         The layers refitted, in order.
     """
-    if lessons is None or not dense.trained:
+    return _shown(dense, traced, lambda refitter: refitter.refit_gated(network, WidthPlan()), lessons=lessons, progress=progress)
+
+
+def _shown(
+    loaded: LoadedModel, traced: Traced, refit: Callable[[Refitter], tuple[str, ...]], *, lessons: Lessons | None, progress: Progress
+) -> tuple[str, ...]:
+    if lessons is None or not loaded.trained:
         return ()
-    return _shown(lambda: Refitter(dense.model, traced, lessons).refit_gated(network, WidthPlan()), progress)
-
-
-def _shown(refit: Callable[[], tuple[str, ...]], progress: Progress) -> tuple[str, ...]:
     progress.start("refitting layers", 1)
-    refitted = refit()
+    refitted = refit(Refitter(loaded.model, traced, lessons))
     progress.advance()
     if refitted:
         progress.note(f"{counted(len(refitted), 'layer')} refitted to what is left to read")

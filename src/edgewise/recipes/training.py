@@ -17,7 +17,7 @@ from edgewise.models.shapes import format_input_shape
 from edgewise.models.weights import load_weights, save_weights
 from edgewise.recipes.records import LoadedModel
 from edgewise.recipes.requests import DataRequest, FitRequest
-from edgewise.train.batches import Batches, JudgedData, TrainingData
+from edgewise.train.batches import JudgedData, TrainingData
 from edgewise.train.calibrate import N_BATCHES, recalibrate_batch_norm
 from edgewise.train.data import Dataset, DataSpec, open_data
 from edgewise.train.evaluate import accuracy_on
@@ -129,7 +129,7 @@ class DataCourse:
     @property
     def lessons(self) -> Lessons | None:
         """The first training batches, with cross entropy."""
-        return Lessons(batches=first_batches(self._data.train), loss=functional.cross_entropy)
+        return lessons_of(self._data)
 
     def train(self, original: LoadedModel, fitted: nn.Module, *, progress: Progress) -> Trained:
         """Recalibrates and fine-tunes the network; judges it on both parts, and the original if it was trained."""
@@ -181,9 +181,9 @@ def bring_to_start(
         save_weights(network, kept)
 
 
-def first_batches(batches: Batches) -> tuple[Sequence[Any], ...]:
-    """The few batches that importance is judged by."""
-    return tuple(islice(batches, _TAYLOR_BATCHES))
+def lessons_of(data: TrainingData, *, loss: Loss = functional.cross_entropy) -> Lessons:
+    """The first few training batches, and the loss on them."""
+    return Lessons(batches=tuple(islice(data.train, _TAYLOR_BATCHES)), loss=loss)
 
 
 def history_of(tuned: FineTuneResult) -> tuple[dict[str, Any], ...]:

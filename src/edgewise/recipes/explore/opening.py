@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-from torch.nn import functional
 
 from edgewise._core.errors import DeviceError, UsageError
 from edgewise._core.progress import Progress
@@ -26,7 +25,7 @@ from edgewise.recipes.runs import load_request
 from edgewise.recipes.simulated.opening import is_chip, is_simulated
 from edgewise.recipes.solving import channel_scores
 from edgewise.recipes.timing import runtime_settings
-from edgewise.recipes.training import Lessons, first_batches, open_named
+from edgewise.recipes.training import Lessons, lessons_of, open_named
 from edgewise.space import Space, load_space
 from edgewise.trace import Traced, trace
 from edgewise.train.checkpoint import fingerprint
@@ -97,7 +96,7 @@ class Opened:
 
     def lessons(self) -> Lessons:
         """What channels are judged by."""
-        return Lessons(batches=first_batches(self.data.train), loss=functional.cross_entropy)
+        return lessons_of(self.data)
 
     def scores(self) -> dict[str, np.ndarray]:
         """Importance of each unit of each tie, judged by the first training batches."""

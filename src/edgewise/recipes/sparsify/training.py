@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from torch import nn
-from torch.nn import functional
 
 from edgewise._core.progress import Progress
 from edgewise.dynamic import GatedNetwork
@@ -20,10 +19,9 @@ from edgewise.recipes.training import (
     CHECKPOINT_FILE,
     FULL_DISTILL_WEIGHT,
     START_FILE,
-    Lessons,
     bring_to_start,
-    first_batches,
     history_of,
+    lessons_of,
     warnings_of,
 )
 from edgewise.train.batches import JudgedData
@@ -90,7 +88,7 @@ def train_gated(request: SparsifyRequest, start: Start, plan: GatePlan, *, progr
     network = GatedNetwork(dense.model, plan).eval()
     refitted: tuple[str, ...] = ()
     if not request.one_for_all:
-        refitted = refit_pruned(dense, start.traced, network, lessons=_lessons(data), progress=progress)
+        refitted = refit_pruned(dense, start.traced, network, lessons=lessons_of(data), progress=progress)
         bring_to_start(network, data, request.out, resume=request.resume, progress=progress)
     if request.data.epochs or request.one_for_all:
         tuned = _tuned(request, dense.model, network, data, progress=progress)
@@ -114,11 +112,6 @@ def train_gated(request: SparsifyRequest, start: Start, plan: GatePlan, *, progr
         scratch=() if request.out is None else (request.out / START_FILE, request.out / CHECKPOINT_FILE),
         warnings=() if tuned is None else warnings_of(tuned),
     )
-
-
-def _lessons(data: JudgedData) -> Lessons:
-    """Batches whose images layers are refitted with; their labels are not looked at."""
-    return Lessons(batches=first_batches(data.train), loss=functional.cross_entropy)
 
 
 def _tuned(request: SparsifyRequest, dense: nn.Module, network: GatedNetwork, data: JudgedData, *, progress: Progress) -> FineTuneResult:
