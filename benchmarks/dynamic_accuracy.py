@@ -6,7 +6,8 @@ Each call trains one network in one way, with a checkpoint after every epoch: a 
     python benchmarks/dynamic_accuracy.py vgg16 unpruned --shared ../shared --work WORK --epochs 6
 
 Weights and data are those of the folder ``shared``. The test part is looked at once, at the end. Both ways start from
-the same weights and use the same settings, seed and order of images, so that they differ in the gates alone.
+the same weights and use the same settings, seed and order of images, so that they differ in the gates alone; with gates, layers
+are first refitted to what these leave, as ``edgewise sparsify`` does it.
 """
 
 import argparse
@@ -24,12 +25,14 @@ from torch import nn
 from edgewise.dynamic import GatedNetwork, place_gates
 from edgewise.dynamic.accounting import count_macs
 from edgewise.dynamic.training import RAMP, RatioAscent
-from edgewise.ir import NetSpec
+from edgewise.ir import WidthPlan
 from edgewise.ir.gates import GatePlan
 from edgewise.models.weights import save_weights
+from edgewise.recipes.refitting import Refitter
 from edgewise.recipes.runs import load_model
-from edgewise.trace import trace
-from edgewise.train.data import DataSpec, open_data
+from edgewise.recipes.training import lessons_of
+from edgewise.trace import Traced, trace
+from edgewise.train.data import Dataset, DataSpec, open_data
 from edgewise.train.evaluate import accuracy
 from edgewise.train.loop import Checkpoint, FineTune, Goal, fine_tune
 
@@ -70,12 +73,17 @@ def interval(share: float, n_images: int) -> float:
     return 1.96 * math.sqrt(share * (1 - share) / n_images)
 
 
-def planned(name: str) -> tuple[NetSpec, GatePlan]:
-    """The network as hardware sees it, and its gates."""
-    loaded = load_model(name)
-    net = trace(loaded.model, loaded.inputs(), name=name, verify=False).net
+def planned(name: str, traced: Traced) -> GatePlan:
+    """The gates of a network."""
     channels, positions = RATIOS[name]
-    return net, place_gates(net, channel_ratios=channels, spatial_ratios=positions, block_outputs=BLOCK_OUTPUTS[name])
+    return place_gates(traced.net, channel_ratios=channels, spatial_ratios=positions, block_outputs=BLOCK_OUTPUTS[name])
+
+
+def gated(start: nn.Module, traced: Traced, plan: GatePlan, data: Dataset) -> GatedNetwork:
+    """The network with gates, its layers refitted to what these leave."""
+    network = GatedNetwork(start, plan).eval()
+    Refitter(start, traced, lessons_of(data)).refit_gated(network, WidthPlan())
+    return network
 
 
 def with_last_weights(network: nn.Module, checkpoint: Path) -> nn.Module:
@@ -93,14 +101,15 @@ def trained(arguments: argparse.Namespace) -> dict[str, Any]:
     """One training and what came of it."""
     name, way = arguments.network, arguments.way
     data = open_data(DataSpec(text=f"imagefolder:{arguments.shared / 'data' / 'cifar10-jpeg.zip'}"), progress=Printed())
-    start = load_model(name, weights=arguments.shared / "models" / f"{name}.safetensors").model
-    net, plan = planned(name)
+    loaded = load_model(name, weights=arguments.shared / "models" / f"{name}.safetensors")
+    start, traced = loaded.model, trace(loaded.model, loaded.inputs(), name=name, verify=False)
+    plan = planned(name, traced)
     config = FineTune(epochs=arguments.epochs, lr=arguments.lr, distill_weight=arguments.distill)
     teacher = start if arguments.distill else None
     checkpoint = Checkpoint(path=arguments.work / f"{name}-{way}.safetensors", resume=True, every_s=180)
     if way == "pruned":
         tuned = fine_tune(
-            GatedNetwork(start, plan),
+            gated(start, traced, plan, data),
             data,
             config=config,
             goal=Goal(regime=RatioAscent(plan=plan, ramp=arguments.ramp), teacher=teacher),
@@ -116,6 +125,7 @@ def trained(arguments: argparse.Namespace) -> dict[str, Any]:
         "epochs": arguments.epochs,
         "lr": arguments.lr,
         "ramp": arguments.ramp if way == "pruned" else None,
+        "refitted": way == "pruned",
         "distill_weight": arguments.distill,
         "block_outputs": BLOCK_OUTPUTS[name] if way == "pruned" else None,
         "accuracy_start": accuracy(start, data.test),
@@ -128,7 +138,7 @@ def trained(arguments: argparse.Namespace) -> dict[str, Any]:
         "seconds": tuned.seconds,
         "channel_ratios": list(plan.channel_ratios) if way == "pruned" else None,
         "spatial_ratios": list(plan.spatial_ratios) if way == "pruned" else None,
-        "macs": count_macs(net, plan).to_json() if way == "pruned" else None,
+        "macs": count_macs(traced.net, plan).to_json() if way == "pruned" else None,
     }
 
 

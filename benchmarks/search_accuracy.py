@@ -207,7 +207,8 @@ def part_search(job: Comparison) -> None:
         job.supernet(), job.data(), target_s=target_s, settings=settings, checkpoint=checkpoint, progress=Watch(job.asked.seconds)
     )
     save_weights(outcome.net, job.work / "supernet.safetensors")
-    job.write(search={"seconds": outcome.seconds, "settings": asdict(settings), "history": [asdict(record) for record in outcome.history]})
+    row = {"images": job.asked.images or "all", "seconds": outcome.seconds, "settings": asdict(settings)}
+    job.write(search=row | {"history": [asdict(record) for record in outcome.history]})
 
 
 def part_choose(job: Comparison) -> None:

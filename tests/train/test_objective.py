@@ -6,10 +6,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.nn import functional
 
 from edgewise._core.errors import UsageError
 from edgewise.train.objective import cross_entropy, distillation
-from edgewise.train.precision import cpu_computes_bf16, uses_bf16
+from edgewise.train.precision import cpu_computes_bf16, mixed_precision, uses_bf16
 from edgewise.train.schedule import one_cycle
 
 
@@ -58,3 +59,33 @@ def test_the_processor_decides_where_nobody_does() -> None:
     assert cpu_computes_bf16({"avx512_bf16": True, "avx2": True})
     assert cpu_computes_bf16({"amx_bf16": True})
     assert not cpu_computes_bf16({"avx2": True, "avx512_bf16": False})
+
+
+def _backward(weight: torch.Tensor, images: torch.Tensor, *, bf16: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    """What a convolution gives for the images, and its kernel's gradient."""
+    kernel = weight.clone().requires_grad_()
+    with mixed_precision(torch.device("cpu"), bf16=bf16):
+        maps = functional.conv2d(images, kernel, padding=1, groups=images.shape[1] // weight.shape[1])
+    (maps.float() * torch.linspace(-1, 1, maps.numel()).reshape(maps.shape)).sum().backward()
+    return maps.detach(), kernel.grad if kernel.grad is not None else torch.zeros(())
+
+
+def test_depthwise_convolutions_stay_in_single_precision() -> None:
+    torch.manual_seed(0)
+    images = torch.randn(4, 6, 8, 8)
+    for weight, exact in ((torch.randn(6, 1, 3, 3), True), (torch.randn(5, 6, 3, 3), False)):
+        single, gradient = _backward(weight, images, bf16=False)
+        mixed, mixed_gradient = _backward(weight, images, bf16=True)
+        assert (single.dtype, mixed.dtype) == (torch.float32, torch.bfloat16)
+        assert torch.equal(mixed, single.bfloat16()) is exact
+        # The gradient that flows back is rounded to bf16 on its way either way.
+        error = (mixed_gradient - gradient).abs().max() / gradient.abs().max()
+        assert error < (5e-3 if exact else 5e-2)
+
+
+def test_what_a_network_computes_in_single_precision_by_itself_stays_so() -> None:
+    images, weight = torch.randn(1, 3, 5, 5), torch.randn(3, 1, 3, 3)
+    with mixed_precision(torch.device("cpu"), bf16=True), torch.autocast("cpu", enabled=False):
+        maps = functional.conv2d(images, weight, groups=3)
+    assert maps.dtype == torch.float32
+    assert torch.equal(maps, functional.conv2d(images, weight, groups=3))

@@ -25,7 +25,7 @@ from edgewise.train.faults import DivergedError
 from edgewise.train.gate import passing_together
 from edgewise.train.interrupts import StepShield
 from edgewise.train.objective import cross_entropy
-from edgewise.train.precision import channels_last, uses_bf16
+from edgewise.train.precision import channels_last, mixed_precision, uses_bf16
 from edgewise.train.schedule import one_cycle
 from edgewise.train.sharding import agree_on_buffers, is_sharded, mean_over_processes, rank_and_size, shard, spread
 from edgewise.train.stepping import momenta, set_momenta
@@ -183,7 +183,7 @@ class _Searcher:
         for group in self._weights.param_groups:
             group["lr"] = one_cycle(self._step, self._n_steps, max_lr=settings.lr)
         images, target = to_device(shard(batch, rank=self._rank, size=self._split), self._device)
-        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._bf16):
+        with mixed_precision(self._device, bf16=self._bf16):
             scores, runtime_ms = trained(channels_last(images), self._steering())
         loss = self._ce(scores.float(), target)
         whole = loss + self._runtime_term(runtime_ms)

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from edgewise.models.mobile import MobileNet
 from edgewise.singlepath.gates import Steering
 from edgewise.singlepath.supernet import Supernet
-from edgewise.train.precision import uses_bf16
+from edgewise.train.precision import mixed_precision, uses_bf16
 
 
 def step_of(model: nn.Module, images: Tensor, target: Tensor) -> Callable[[], None]:
@@ -29,7 +29,7 @@ def step_of(model: nn.Module, images: Tensor, target: Tensor) -> Callable[[], No
         steering = Steering(mode="drawn", values=torch.rand(model.thresholds.shape))
 
     def step() -> None:
-        with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=bf16):
+        with mixed_precision(images.device, bf16=bf16):
             output = model(images) if steering is None else model(images, steering)
         scores, runtime_ms = output if isinstance(output, tuple) else (output, torch.zeros(()))
         loss = F.cross_entropy(scores.float(), target) + runtime_ms

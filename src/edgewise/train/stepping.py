@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from edgewise._core.errors import UsageError
 from edgewise.train.batches import call, map_tensors
 from edgewise.train.objective import as_float, cross_entropy, distillation
-from edgewise.train.precision import uses_bf16
+from edgewise.train.precision import mixed_precision, uses_bf16
 from edgewise.train.settings import FineTune, Goal
 
 
@@ -52,7 +52,7 @@ class LossOfBatch:
         return (1 - weight) * loss + weight * distillation(_logits(output), _logits(taught), temperature=self._config.temperature)
 
     def _forward(self, model: nn.Module, inputs: Any) -> Any:  # noqa: ANN401 - any model's inputs and outputs
-        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self.bf16):
+        with mixed_precision(self._device, bf16=self.bf16):
             output = call(model, inputs)
         return map_tensors(output, as_float)
 
