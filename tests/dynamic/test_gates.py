@@ -20,6 +20,7 @@ from edgewise.dynamic import (
     spatial_attention,
     top_k_mask,
 )
+from edgewise.dynamic.gating import apply_masks
 from edgewise.ir.gates import Gate, GatePlan, kept_count
 from edgewise.recipes.runs import load_model
 
@@ -145,3 +146,21 @@ def test_ratio_zero_is_the_dense_network_bit_for_bit() -> None:
 def test_kept_outside_its_range() -> None:
     with pytest.raises(UsageError, match=r"must lie in \[0, 3\], got kept=4"):
         top_k_mask(torch.rand(1, 3), 4)
+
+
+@pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16, torch.float64])
+def test_masks_multiply_maps_of_every_order_and_type_exactly(order: torch.memory_format, kind: torch.dtype) -> None:
+    random = torch.Generator().manual_seed(0)
+    maps = torch.randn(5, 16, 8, 6, generator=random).to(kind).contiguous(memory_format=order)
+    channels, positions = torch.rand(5, 16, generator=random) > 0.2, torch.rand(5, 8, 6, generator=random) > 0.3
+    for channel_ratio, spatial_ratio in ((0.2, 0.3), (0.2, 0.0), (0.0, 0.3)):
+        gate = Gate(consumer="2", producer="0", block=0, channels=16, hw=(8, 6), channel_ratio=channel_ratio, spatial_ratio=spatial_ratio)
+        kept = channels if channel_ratio else torch.ones_like(channels)
+        wanted = maps * kept[:, :, None, None]
+        if spatial_ratio:
+            wanted = wanted * positions[:, None]
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            masked = apply_masks(maps, gate, kept, positions)
+        assert torch.equal(masked, wanted)
+        assert (masked.dtype, masked.stride()) == (maps.dtype, maps.stride())

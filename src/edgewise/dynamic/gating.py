@@ -125,8 +125,21 @@ def consumers_of(model: nn.Module, plan: GatePlan) -> dict[str, nn.Module]:
 def apply_masks(maps: Tensor, gate: Gate, channels: Tensor, positions: Tensor) -> Tensor:
     """The map with what is not kept set to zero; a ratio of 0 multiplies nothing."""
     if gate.spatial_ratio:
-        maps = maps * positions[:, None]
+        return maps * _joined_mask(maps, channels, positions)
     return maps * channels[:, :, None, None] if gate.channel_ratio else maps
+
+
+def _joined_mask(maps: Tensor, channels: Tensor, positions: Tensor) -> Tensor:
+    """Both masks as one of the map's type, shape and order in memory.
+
+    Multiplying 16 channels, last in memory, by a mask of positions takes torch ten times as long as by a whole one.
+    """
+    n_images, n_channels, height, width = maps.shape
+    rows, columns = positions.flatten(1).to(maps.dtype), channels.to(maps.dtype)
+    if maps.is_contiguous(memory_format=torch.channels_last):
+        joined = torch.bmm(rows[:, :, None], columns[:, None])
+        return joined.reshape(n_images, height, width, n_channels).permute(0, 3, 1, 2)
+    return torch.bmm(columns[:, :, None], rows[:, None]).reshape(maps.shape)
 
 
 def _pruner(
