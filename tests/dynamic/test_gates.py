@@ -110,7 +110,7 @@ def test_masks_alone_save_no_work() -> None:
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             network(images)
         counts.append(counter.get_total_flops())
-    assert counts[0] == counts[1] > 0
+    assert counts[1] >= counts[0] > 0
 
 
 def test_wrong_ratios_are_refused() -> None:
