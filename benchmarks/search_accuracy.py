@@ -131,8 +131,8 @@ class Comparison:
         }
 
     def write(self, **rows: Any) -> None:  # noqa: ANN401 - any JSON value
-        """Adds rows to the result file."""
-        self.found |= rows
+        """Adds rows to the result file, beside what other parts wrote meanwhile."""
+        self.found = known_of(self.asked.label) | rows
         write_result(self.asked.label, {"setting": self.setting, **{key: self.found[key] for key in sorted(self.found)}})
 
     def data(self, seed: int = 0) -> Dataset:
@@ -275,6 +275,7 @@ def part_train(job: Comparison) -> None:
         **asdict(counts_of(space, plan)),
     }
     save_weights(tuned.model, job.work / f"{name}-trained.safetensors")
+    job.found = known_of(job.asked.label)
     job.write(trained={**job.found.get("trained", {}), name: row}, **verdict(job, name, row))
 
 
@@ -325,6 +326,11 @@ PARTS = {
 }
 
 
+def known_of(label: str) -> dict[str, Any]:
+    """Rows of the result file so far."""
+    return {key: value for key, value in read_result(label).items() if key not in ("question", "provenance", "setting")}
+
+
 def main() -> int:
     """Does one part; 75 where it is to be called again."""
     arguments = argparse.ArgumentParser(description=__doc__)
@@ -340,8 +346,7 @@ def main() -> int:
     arguments.add_argument("--seconds", type=float, default=1e9, help="then stop, to go on with the next call")
     asked = arguments.parse_args()
     Path(asked.work).mkdir(parents=True, exist_ok=True)
-    known = {key: value for key, value in read_result(asked.label).items() if key not in ("question", "provenance", "setting")}
-    job = Comparison(asked=asked, space=load_space(asked.space), found=known)
+    job = Comparison(asked=asked, space=load_space(asked.space), found=known_of(asked.label))
     try:
         PARTS[asked.part](job)
     except KeyboardInterrupt:
