@@ -10,12 +10,14 @@ methods counts where it is on the front and some network of every single method 
 import argparse
 import json
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from result_files import read_result, write_result
 
+from edgewise.measure.host import describe_host
 from edgewise.recipes.explore.fronts import Value
 from edgewise.recipes.explore.result import value_of
 
@@ -87,9 +89,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("studies", type=Path, nargs="+", help="folders of finished studies")
     arguments = parser.parse_args()
-    studies: dict[str, Any] = read_result("explore-front").get("studies", {})
+    known = read_result("explore-front")
+    # Studies are read on the machine that they ran on; the file's provenance is the last one's.
+    studies: dict[str, Any] = {
+        name: {"cpu": known["provenance"]["cpu"], "date": known["provenance"]["date"], **study}
+        for name, study in known.get("studies", {}).items()
+    }
     for folder in arguments.studies:
-        study = read_study(folder)
+        study = {"cpu": describe_host().cpu, "date": time.strftime("%Y-%m-%d"), **read_study(folder)}
         studies[f"{study['model']}, {study['device']}, {study['settings'].get('sampler')}"] = study
     write_result("explore-front", {"kind": "measured", "studies": studies})
     json.dump(studies, sys.stdout, indent=1)
