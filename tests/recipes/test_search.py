@@ -25,8 +25,10 @@ from edgewise.recipes.runs import load_model, load_run
 from edgewise.recipes.search import run_search
 from edgewise.recipes.search_request import SearchRequest
 from edgewise.recipes.searching.aiming import aim, calibrated
+from edgewise.recipes.searching.comparing import compared
 from edgewise.recipes.searching.opening import stage_candidates
 from edgewise.recipes.searching.prices import net_of, prices_on
+from edgewise.singlepath.baselines import draw_in_window
 from edgewise.space import SPACES, counts_of
 from edgewise.space.prices import price_space
 from edgewise.space.solve import Window, best_in_window
@@ -62,16 +64,20 @@ def _search(arguments: list[str], path: Path) -> dict:
 class TestRuns:
     def test_a_run_by_a_table(self, table: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         out = tmp_path / "run"
-        value = _search(["--device", table, "--latency", "5ms", "--front", "0.4x,0.9x", "--out", str(out)], tmp_path / "a.json")
+        asked = ["--device", table, "--latency", "5ms", "--front", "0.4x,0.9x", "--compare", "4"]
+        value = _search([*asked, "--out", str(out)], tmp_path / "a.json")
         assert set(FIELDS.split()) <= set(value)
         assert value["target_s"] == 5e-3 and value["predicted_s"] <= 5e-3 and value["measured_s"] is None and value["kind"] == "predicted"
         assert [set(block) for block in value["architecture"]] == [{"block", "kernel", "expansion", "se", "skip"}] * 4
         plan = ArchPlan.from_json({"kind": "architecture", "blocks": value["architecture"]})
         assert (counts_of(SPACE, plan).macs, counts_of(SPACE, plan).params) == (value["macs"], value["params"])
         assert len(value["front"]) == 3 and value["front"][1]["predicted_s"] <= 0.4 * 13e-3
-        assert "target 5 ms" in capsys.readouterr().out
+        said = capsys.readouterr().out
+        assert "target 5 ms" in said and "4 of that latency at random" in said
+        assert value["compared"]["networks"] == 4 and value["compared"]["found"] == value["accuracy_inherited"]
+        assert value["compared"]["random"]["best"] >= value["compared"]["random"]["mean"] > 0
         page = (out / "report.html").read_text()
-        assert all(words in page for words in ("Decisions over time", "The network found", "Networks for other targets"))
+        assert all(words in page for words in ("Decisions over time", "The network found", "Networks for other targets", "beside chance"))
         run = load_run(out)
         assert run.loaded.source.kind == "space" and run.loaded.plans == (plan,)
         spec = json.loads((out / "spec.json").read_text())
@@ -97,7 +103,7 @@ class TestRuns:
 
     def test_an_unfinished_run_goes_on(self, table: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         out = tmp_path / "run"
-        options = ["--device", table, "--latency", "5ms"]
+        options = ["--device", table, "--latency", "5ms", "--compare", "4"]
         whole = _search(options, tmp_path / "a.json")
 
         def killed(*_: object, **__: object) -> None:
@@ -108,11 +114,37 @@ class TestRuns:
             arguments = ["search", "--space", "digits", "--data", "digits", "--search-epochs", "1", "--epochs", "1", *options]
             assert main([*arguments, "--out", str(out)]) == 130
         assert main([*arguments, "--out", str(out)]) == 2
-        assert main([*arguments[:-1], "6ms", "--out", str(out), "--resume"]) == 2
+        assert main([*arguments[:-1], "5", "--out", str(out), "--resume"]) == 2
         resumed = _search([*options, "--out", str(out), "--resume"], tmp_path / "b.json")
         assert resumed["architecture"] == whole["architecture"] and resumed["accuracy"] == whole["accuracy"]
+        assert resumed["compared"] == whole["compared"]
         again = _search([*options, "--out", str(out), "--resume"], tmp_path / "c.json")
         assert again["accuracy"] == whole["accuracy"]
+
+    def test_what_was_found_stands_beside_chance_and_evolution(self) -> None:
+        prices = price_space(SPACE, constant_s=1e-3, price_s=lambda choice: choice.kernel * choice.expansion * 1e-4)
+        found = draw_in_window(prices, Window(least_s=4e-3, most_s=5e-3), np.random.default_rng(0))
+        judged: list[ArchPlan] = []
+
+        def score(plan: ArchPlan) -> float:
+            judged.append(plan)
+            return sum(choice.kernel == 5 for choice in plan.blocks) / len(plan.blocks)
+
+        beside = compared(found, score(found), prices, score, n=8, seed=3)
+        latency_s = prices.latency_s(found)
+        assert len(judged) > 8 and all(0.97 * latency_s <= prices.latency_s(plan) <= latency_s for plan in judged)
+        drawn = [score(plan) for plan in judged[1:9]]
+        assert beside["random"]["best"] == max(drawn) and beside["random"]["mean"] == pytest.approx(np.mean(drawn))
+        assert beside["random"]["deviation"] == pytest.approx(np.std(drawn, ddof=1)) and beside["evolved"]["score"] <= 1
+        assert beside == compared(found, score(found), prices, score, n=8, seed=3)
+
+    def test_a_latency_without_other_networks_is_said(self) -> None:
+        def refuses(_plan: ArchPlan) -> float:
+            raise TargetError("no network of space 'digits' found between 1 and 2 ms")
+
+        prices = price_space(SPACE, constant_s=1e-3, price_s=lambda choice: choice.kernel * 1e-3)
+        beside = compared(SPACE.smallest, 0.5, prices, refuses, n=4)
+        assert beside == {"networks": 4, "found": 0.5, "why_not": "no network of space 'digits' found between 1 and 2 ms"}
 
     def test_two_processes_write_one_run(self, table: str, tmp_path: Path) -> None:
         out, port = tmp_path / "run", 29500 + os.getpid() % 2000
@@ -202,6 +234,7 @@ class TestRefusals:
             (["--latency", "2x"], "ask for a latency between, or use another space"),
             (["--latency", "5ms", "--space", "digts"], "unknown space 'digts'; did you mean digits?"),
             (["--latency", "5ms", "--loss", "hings"], "unknown loss 'hings'; did you mean hinge?"),
+            (["--latency", "5ms", "--compare", "3"], "--compare must be 0 or at least 4, got 3"),
             (["--latency", "5ms", "--resume"], "--resume needs --out RUN"),
             (["--latency", "5"], "--latency needs one of the units"),
             (["--latency", "5ms", "--search-epochs", "0"], "--search-epochs must be positive"),

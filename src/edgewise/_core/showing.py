@@ -1,8 +1,9 @@
 """Figures as people read them: plain text for a terminal, HTML for a notebook."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import Any
 
 _CELL = "padding:2px 10px 2px 0;text-align:{align};vertical-align:top;border-bottom:1px solid rgba(128,128,128,.25);"
 
@@ -126,3 +127,25 @@ def counted(count: int, noun: str) -> str:
 
 def _cell(cell: object) -> str:
     return "—" if cell is None else str(cell)
+
+
+def beside_chance(compared: Mapping[str, Any]) -> str:
+    """What a search found against what chance and evolution found at its latency, in words.
+
+    Args:
+        compared: As ``search`` writes it.
+
+    Example:
+        >>> beside_chance({"networks": 8, "found": 0.612, "why_not": "no other network is that fast"})
+        '61.2%; not compared: no other network is that fast'
+        >>> chance = {"mean": 0.55, "deviation": 0.021, "best": 0.583}
+        >>> beside_chance({"networks": 8, "found": 0.612, "random": chance, "evolved": {"score": 0.601}})
+        '61.2%; 8 of that latency at random 55.0% ± 2.1% (best 58.3%), as many by evolution 60.1%'
+    """
+    if "why_not" in compared:
+        return f"{compared['found']:.1%}; not compared: {compared['why_not']}"
+    chance = compared["random"]
+    return (
+        f"{compared['found']:.1%}; {compared['networks']} of that latency at random {chance['mean']:.1%} ± {chance['deviation']:.1%} "
+        f"(best {chance['best']:.1%}), as many by evolution {compared['evolved']['score']:.1%}"
+    )

@@ -222,6 +222,7 @@ def search(
     data: "Data",
     device: str | DeviceRequest = "onnxruntime-cpu",
     front: Sequence[str | float] = (),
+    compare: int = 0,
     epochs: float = 10.0,
     out: str | Path | None = None,
     resume: bool = False,
@@ -247,6 +248,7 @@ def search(
         data: What to learn from: by its name, or an ``edgewise.train.data.Dataset``.
         device: Where the latency counts: measured, simulated, or a table of blocks (``lut:FILE``).
         front: Further targets, for networks that are measured and not trained.
+        compare: Judge so many random networks of that latency, and as many found by evolution, beside the one found.
         epochs: Passes over the training part for the network found.
         out: Run folder to write; none to write none.
         resume: Go on with the unfinished run in ``out``.
@@ -283,6 +285,7 @@ def search(
         widths_from=None if widths_from is None else Path(widths_from),
         course=course or SearchCourse(),
         front=tuple(latency_of(target) for target in front),
+        compare=compare,
         inherit=inherit,
         batch_size=batch_size,
         seed=seed,

@@ -29,6 +29,9 @@ def search(
         str | None,
         typer.Option("--front", metavar="T[,T…]", help="Further targets: networks measured and not trained.", show_default=False),
     ] = None,
+    compare: Annotated[
+        int, typer.Option("--compare", metavar="N", help="Judge N random and N evolved networks of that latency as well; 0 for none.")
+    ] = 0,
     search_epochs: Annotated[
         float, typer.Option("--search-epochs", metavar="N", help="Passes of the search over the training data.")
     ] = 8.0,
@@ -82,6 +85,7 @@ def search(
             threshold_lr=threshold_lr,
         ),
         front=_targets(front),
+        compare=compare,
         inherit=inherit,
         batch_size=batch_size,
         seed=seed,

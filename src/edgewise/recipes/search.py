@@ -21,6 +21,7 @@ from edgewise.recipes.records import LoadedModel
 from edgewise.recipes.runs import REPORT_FILE, append_log, is_finished, load_run, prepare_folder, write_run
 from edgewise.recipes.search_request import SearchRequest
 from edgewise.recipes.searching.aiming import Hit, aim, network_of
+from edgewise.recipes.searching.comparing import compared
 from edgewise.recipes.searching.kept import SEARCH_FILE, KeptSearch, forget_search, keep_chosen, keep_search, kept_chosen, kept_search
 from edgewise.recipes.searching.opening import Opened, open_search, open_space
 from edgewise.recipes.searching.processes import agreed_number, agreed_plan, agreed_prices, heard, joined
@@ -126,10 +127,11 @@ def run_search(request: SearchRequest, *, data: Dataset | None = None, progress:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Aimed:
-    """Networks at their targets, the run's own first, and their accuracies with the supernet's weights."""
+    """Networks at their targets, the run's own first, their accuracies with the supernet's weights, and what chance finds."""
 
     hits: tuple[Hit, ...]
     scores: tuple[float, ...]
+    comparison: Mapping[str, Any] | None
 
     @property
     def hit(self) -> Hit:
@@ -228,14 +230,19 @@ class _Run:
         request, data = self._request, opened.data
         known = kept_chosen(request.out) if request.resume and request.out is not None else None
         if known is not None:
-            return _Aimed(hits=known[0], scores=known[1])
+            return _Aimed(hits=known[0], scores=known[1], comparison=known[2])
         hits = [self._aimed(opened, outcome, target) for target in (request.latency, *request.front)]
         score = inherited_score(outcome.net, data.train, data.validation, gate=untimed)
         scores = tuple(score(one.plan) for one in hits)
+        comparison = None
+        if request.compare:
+            comparison = compared(
+                hits[0].plan, scores[0], opened.prices, score, n=request.compare, seed=request.seed, progress=self._progress
+            )
         if request.out is not None:
-            keep_chosen(request.out, hits, scores)
+            keep_chosen(request.out, hits, scores, comparison)
             append_log(request.out, {"event": "chosen", "architecture": list(hits[0].plan.labels), "latency_s": hits[0].latency_s})
-        return _Aimed(hits=tuple(hits), scores=scores)
+        return _Aimed(hits=tuple(hits), scores=scores, comparison=comparison)
 
     def _finish(self, found: "_Found", *, seconds: float) -> SearchResult:
         request, opened, tuned = self._request, found.opened, found.tuned
@@ -248,6 +255,7 @@ class _Run:
             "accuracy": accuracy(tuned.model, opened.data.test, gate=untimed),
             "accuracy_validation": tuned.accuracy_validation,
             "accuracy_inherited": found.aimed.scores[0],
+            "compared": found.aimed.comparison,
             "step_cost_ratio": found.step_ratio,
             "front": [front_row(one, opened, inherited) for one, inherited in zip(hits, found.aimed.scores, strict=True)],
             "fine_tune": {"history": list(history_of(tuned)), "seconds": tuned.seconds},

@@ -7,6 +7,9 @@ from edgewise._core.errors import UsageError
 from edgewise._core.units import LatencyTarget
 from edgewise.recipes.requests import DataRequest, DeviceRequest
 
+LEAST_COMPARED = 4
+"""Networks that chance and evolution are judged by: fewer have no spread, and no second generation."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SearchCourse:
@@ -46,6 +49,8 @@ class SearchRequest:
         widths_from: A file that ``profile --json`` wrote for ``space:NAME``; stage widths move to its candidates.
         course: How the search goes.
         front: Further targets, for networks of the same supernet that are measured and not trained.
+        compare: So many random networks of the same latency, and as many found by evolution, are judged beside the one found,
+            with the supernet's weights; 0 for none.
         inherit: Training begins with the supernet's weights; else from the start.
         batch_size: Images of a training batch.
         seed: Seed of everything drawn.
@@ -61,6 +66,7 @@ class SearchRequest:
     widths_from: Path | None = None
     course: SearchCourse = field(default_factory=SearchCourse)
     front: tuple[LatencyTarget, ...] = ()
+    compare: int = 0
     inherit: bool = True
     batch_size: int = 128
     seed: int = 0
@@ -73,6 +79,8 @@ class SearchRequest:
             raise UsageError("a search trains a network, and so needs --data, got none; add --data digits or imagefolder:PATH")
         if self.seed < 0:
             raise UsageError(f"--seed must be 0 or more, got {self.seed}")
+        if self.compare != 0 and self.compare < LEAST_COMPARED:
+            raise UsageError(f"--compare must be 0 or at least {LEAST_COMPARED}, got {self.compare}; fewer networks have no spread")
         if self.batch_size < 1:
             raise UsageError(f"--batch-size must be at least 1, got {self.batch_size}")
         if self.resume and self.out is None:

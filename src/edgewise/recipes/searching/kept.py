@@ -101,7 +101,7 @@ def kept_search(folder: Path, settings: Mapping[str, Any]) -> KeptSearch | None:
     return found
 
 
-def keep_chosen(folder: Path, hits: Sequence[Hit], scores: Sequence[float]) -> None:
+def keep_chosen(folder: Path, hits: Sequence[Hit], scores: Sequence[float], comparison: Mapping[str, Any] | None = None) -> None:
     """Writes down the networks chosen: what was measured on the way decided on them, and is not the same twice.
 
     Raises:
@@ -119,11 +119,11 @@ def keep_chosen(folder: Path, hits: Sequence[Hit], scores: Sequence[float]) -> N
         }
         for hit, score in zip(hits, scores, strict=True)
     ]
-    write_json(folder / CHOSEN_FILE, {"networks": rows})
+    write_json(folder / CHOSEN_FILE, {"networks": rows, "compared": comparison})
 
 
-def kept_chosen(folder: Path) -> tuple[tuple[Hit, ...], tuple[float, ...]] | None:
-    """The networks chosen before, and their scores; none where it did not come that far.
+def kept_chosen(folder: Path) -> tuple[tuple[Hit, ...], tuple[float, ...], Mapping[str, Any] | None] | None:
+    """The networks chosen before, their scores, and what they were compared with; none where it did not come that far.
 
     Raises:
         RunError: The file is damaged.
@@ -132,7 +132,8 @@ def kept_chosen(folder: Path) -> tuple[tuple[Hit, ...], tuple[float, ...]] | Non
     if not path.exists():
         return None
     try:
-        rows = json.loads(path.read_bytes())["networks"]
+        value = json.loads(path.read_bytes())
+        rows = value["networks"]
         hits = tuple(
             Hit(
                 plan=ArchPlan.from_json(row["plan"]),
@@ -144,7 +145,7 @@ def kept_chosen(folder: Path) -> tuple[tuple[Hit, ...], tuple[float, ...]] | Non
             )
             for row in rows
         )
-        return hits, tuple(float(row["score"]) for row in rows)
+        return hits, tuple(float(row["score"]) for row in rows), value.get("compared")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{path} is damaged ({' '.join(str(error).split())}); delete the folder and start again") from error
 
