@@ -11,7 +11,8 @@ Everything is done in parts that can be killed and go on; each writes its rows i
 
 ``device``, ``prices``, ``choose`` and ``measure`` time, and want a machine of their own; the others train. Networks are ``reference``
 (MobileNetV2 at width 0.5 with stem and second stage at stride 1), ``winner-0``, ``winner-1`` (two seeds of training) and
-``random-0`` to ``random-7``. ``--images`` and the epochs make it smaller; what was made is told by the rows.
+``random-0`` to ``random-7``; ``evolved-0`` is what evolution makes of the winner by the supernet's weights
+(``inherited``). ``--images`` and the epochs make it smaller; what was made is told by the rows.
 """
 
 import argparse
@@ -39,7 +40,7 @@ from edgewise.recipes.profile import open_device
 from edgewise.recipes.requests import DeviceRequest
 from edgewise.recipes.searching.aiming import Bench, aim, calibrated, network_of
 from edgewise.recipes.searching.prices import prices_on
-from edgewise.singlepath.baselines import draw_in_window, inherited_score
+from edgewise.singlepath.baselines import Evolution, draw_in_window, evolve, inherited_score
 from edgewise.singlepath.choosing import choose
 from edgewise.singlepath.search import search
 from edgewise.singlepath.settings import SearchSettings
@@ -160,6 +161,7 @@ class Comparison:
     def plans(self) -> dict[str, ArchPlan]:
         """The winner and the random networks."""
         made = {"winner": self.found["targets"][-1]["architecture"]}
+        made |= {"evolved": self.found["evolved"]} if "evolved" in self.found else {}
         made |= {f"random-{number}": plan for number, plan in enumerate(self.found["random"])}
         return {name: ArchPlan.from_json({"kind": "architecture", "blocks": blocks}) for name, blocks in made.items()}
 
@@ -243,21 +245,30 @@ def part_choose(job: Comparison) -> None:
 
 
 def part_inherited(job: Comparison) -> None:
-    """What the supernet's weights say of the winner and of the random networks, on the validation part."""
-    net, data = job.supernet(), job.data()
+    """What the supernet's weights say of the winner and of the random networks, on validation images; and evolution from there."""
+    net, data, prices = job.supernet(), job.data(), job.prices()
     load_weights(net, job.work / "supernet.safetensors")
     score = inherited_score(net, data.train, data.validation.first(2000))
-    job.write(inherited={name: score(plan) for name, plan in job.plans().items()})
+    plans = {name: plan for name, plan in job.plans().items() if name != "evolved"}
+    job.write(inherited={name: score(plan) for name, plan in plans.items()})
+    latency_s = prices.latency_s(plans["winner"])
+    window = Window(least_s=latency_s * 0.98, most_s=latency_s)
+    course = Evolution(generations=5, population=16, begin=(plans["winner"],))
+    best = evolve(prices, window, score, course=course, seed=0, progress=Watch(1e9))[0]
+    job.write(
+        evolved=[choice.to_json() for choice in best.plan.blocks],
+        inherited={**job.found["inherited"], "evolved": best.score},
+    )
 
 
 def part_train(job: Comparison) -> None:
     """One network, from the start, as all of them."""
     name = job.asked.network
-    seed = int(name.rpartition("-")[2]) if name.startswith("winner") else 0
+    seed = int(name.rpartition("-")[2]) if name.startswith(("winner", "evolved")) else 0
     if name == "reference":
         space, plan = reference_space(), reference_space().largest
     else:
-        space, plan = job.space, job.plans()["winner" if name.startswith("winner") else name]
+        space, plan = job.space, job.plans()[name if name.startswith("random") else name.rpartition("-")[0]]
     torch.manual_seed(seed)
     model = network_of(space, plan).model
     if seed:

@@ -42,10 +42,12 @@ class Evolution:
     Attributes:
         generations: Rounds after the first population; not negative.
         population: Networks of each round; at least 2.
+        begin: Networks of the first population, others are drawn; those outside the window are left out.
     """
 
     generations: int = 10
     population: int = 16
+    begin: tuple[ArchPlan, ...] = ()
 
     def __post_init__(self) -> None:
         """Checks both."""
@@ -148,9 +150,10 @@ def evolve(
     """
     rng, watcher = np.random.default_rng([seed, 2]), progress or SilentProgress()
     watcher.start("evolutionary search", course.population * (course.generations + 1))
+    begin = [plan for plan in course.begin if window.contains(prices.latency_s(plan))][: course.population]
+    begin += [draw_in_window(prices, window, rng) for _ in range(course.population - len(begin))]
     found = {}
-    for _ in range(course.population):
-        plan = draw_in_window(prices, window, rng)
+    for plan in begin:
         found[plan] = _scored(plan, prices, score)
         watcher.advance()
     for _ in range(course.generations):
