@@ -43,6 +43,14 @@ def test_a_scale_that_all_networks_share_is_found() -> None:
     assert found.scale == pytest.approx(1.2, abs=0.01)
 
 
+def test_one_network_out_of_line_moves_the_others_little() -> None:
+    truth = Overheads(start_s=5e-6, per_call_s=0.4e-6)
+    measured = [truth.total_s(total, calls=count) for total, count in zip(SUMS, CALLS, strict=True)]
+    found = fit_overheads([*measured, 0.75 * measured[3]], [*SUMS, SUMS[3]], [*CALLS, CALLS[3]])
+    others = [found.total_s(total, calls=count) for total, count in zip(SUMS, CALLS, strict=True)]
+    assert others == pytest.approx(measured, rel=0.01)
+
+
 def test_three_networks_at_least() -> None:
     with pytest.raises(SpecError, match="at least 3 networks, got 2"):
         fit_overheads([1e-3, 2e-3], [1e-3, 2e-3], [1, 2])

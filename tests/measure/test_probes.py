@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import onnx
+import openvino
 import pytest
 
 from edgewise.cost import Workload
@@ -173,8 +174,31 @@ def test_openvino_merges_no_operations_on_single_values(name: str) -> None:
     assert kinds["Eltwise"] + kinds["Subgraph"] == 5
 
 
+def test_openvino_keeps_a_chain_and_every_addend() -> None:
+    writer = openvino_probes._GraphWriter(openvino_probes._SMALL, batch=1, pool=WeightPool())
+    chain = kinds_of(writer.chain(7))
+    assert (chain["Convolution"], chain["StridedSlice"], chain["Eltwise"]) == (7, 1, 0)
+    addends = kinds_of(openvino_probes._GraphWriter(ANYWHERE["adds"], batch=1, pool=WeightPool()).addends(5))
+    assert (addends["Convolution"], addends["Subgraph"] + addends["Eltwise"], addends["StridedSlice"]) == (0, 5, 5)
+
+
+def test_openvino_takes_off_starting_and_cutting(monkeypatch: pytest.MonkeyPatch) -> None:
+    start_s, layer_s, cut_s = 6e-6, 1.5e-6, 1.25e-6
+
+    def known_s(_: object, model: openvino.Model) -> float:
+        layers = sum(node.get_type_name() == "Convolution" for node in model.get_ops())
+        return start_s + layers * layer_s + len(model.outputs) * cut_s
+
+    monkeypatch.setattr(openvino_probes.OpenVinoProber, "_usual_s", known_s)
+    fixed = openvino_probes.OpenVinoProber(SETTINGS["openvino-cpu"])._fixed_cost()
+    assert (fixed.start_s, fixed.cut_s) == (pytest.approx(start_s), pytest.approx(cut_s))
+
+
 def openvino_kinds(work: Workload, *, copies: int) -> Counter[str]:
-    model = openvino_probes._GraphWriter(work, batch=1, pool=WeightPool()).model(copies)
+    return kinds_of(openvino_probes._GraphWriter(work, batch=1, pool=WeightPool()).model(copies))
+
+
+def kinds_of(model: openvino.Model) -> Counter[str]:
     compiled = openvino_core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     return Counter(node.get_rt_info()["layerType"].astype(str) for node in compiled.get_runtime_model().get_ops())
 

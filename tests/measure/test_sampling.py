@@ -3,6 +3,7 @@ import gc
 import math
 import os
 import statistics
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -137,6 +138,16 @@ def test_sessions_take_turns_in_every_round() -> None:
     assert [sample.n for sample in samples] == [len(rounds)] * 3
 
 
+def test_sessions_settle_before_each_timing() -> None:
+    diary: list[str] = []
+    sessions = [FakeSession(name, [5e-3, 1e-3], diary) for name in "AB"]
+    samples = measure_interleaved(sessions, replace(QUICK, settle=1))
+    assert diary[:4] == ["A", "A", "B", "B"]  # warm-up
+    rounds = ["".join(diary[start : start + 4]) for start in range(4, len(diary), 4)]
+    assert set(rounds) == {"AABB", "BBAA"}
+    assert [set(sample.times_s) for sample in samples] == [{1e-3}, {1e-3}]
+
+
 def test_order_follows_the_seed() -> None:
     diaries: list[list[str]] = [[], [], []]
     for diary, seed in zip(diaries, (0, 0, 1), strict=True):
@@ -212,6 +223,7 @@ def test_a_time_of_zero_is_refused() -> None:
     "make",
     [
         lambda: Schedule(warmup=-1),
+        lambda: Schedule(settle=-1),
         lambda: Schedule(repeats=0),
         lambda: Schedule(min_seconds=3.0, max_seconds=2.0),
         lambda: Schedule(max_seconds=math.inf),

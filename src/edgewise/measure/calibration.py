@@ -25,9 +25,9 @@ from edgewise.measure.session import Session
 from edgewise.measure.speed import MachineSpeed
 from edgewise.trace import trace
 
-_CONSTANTS = "overheads-8"
+_CONSTANTS = "overheads-9"
 _ROUNDS = 3
-_SCHEDULE = Schedule(warmup=3, repeats=25, min_seconds=0.15, max_seconds=0.4, stable_ratio=0.01)
+_SCHEDULE = Schedule(warmup=3, repeats=25, min_seconds=0.15, max_seconds=0.4, stable_ratio=0.01, settle=1)
 
 
 def overheads_of(runtime: Runtime, book: PriceBook, database: LatencyDatabase, *, progress: Progress | None = None) -> Overheads:

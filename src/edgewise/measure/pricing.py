@@ -16,10 +16,10 @@ from edgewise.measure.session import Session
 from edgewise.measure.settings import RuntimeSettings
 from edgewise.measure.speed import MachineSpeed, load_reference, reference_call
 
-PROBE_SCHEDULE = Schedule(warmup=2, repeats=6, min_seconds=0.012, max_seconds=0.05, stable_ratio=0.02)
+PROBE_SCHEDULE = Schedule(warmup=2, repeats=6, min_seconds=0.012, max_seconds=0.05, stable_ratio=0.02, settle=1)
 """How long one kernel call is timed; calls are timed in chunks, interleaved."""
 _CHUNK = 6
-_PROBE_VERSION = 4
+_PROBE_VERSION = 5
 """Raised when a call is timed otherwise than before, so that old timings are not used again."""
 _SMALLEST, _LARGEST = 18, 25
 

@@ -108,6 +108,8 @@ class Schedule:
         max_seconds: Seconds after which no further round begins, for each session on
             average; three rounds are always timed.
         stable_ratio: Timing ends when every median is known to this share of itself.
+        settle: Untimed inferences of a session before each timing of it. Without, it finds in the caches what the other
+            sessions of the round left there; with one, what a network that runs again and again finds.
     """
 
     warmup: int = 3
@@ -115,11 +117,14 @@ class Schedule:
     min_seconds: float = 0.05
     max_seconds: float = 2.0
     stable_ratio: float = 0.01
+    settle: int = 0
 
     def __post_init__(self) -> None:
         """Checks the ranges."""
-        if self.warmup < 0 or self.repeats < 1:
-            raise UsageError(f"`warmup` must not be negative and `repeats` at least 1, got {self.warmup} and {self.repeats}")
+        if min(self.warmup, self.settle) < 0 or self.repeats < 1:
+            raise UsageError(
+                f"`warmup` and `settle` must not be negative and `repeats` at least 1, got {self.warmup}, {self.settle} and {self.repeats}"
+            )
         if not 0 <= self.min_seconds <= self.max_seconds < math.inf:
             raise UsageError(f"0 <= `min_seconds` <= `max_seconds` must hold, got {self.min_seconds} and {self.max_seconds}")
         if not self.stable_ratio > 0:
@@ -192,6 +197,8 @@ def _timed_rounds(
     start_s, told, next_check = time.monotonic(), 0.0, schedule.repeats
     while True:
         for place in _rotation(len(sessions), rng):
+            for _ in range(schedule.settle):
+                sessions[place].run()
             times_s[place].append(_time_s(sessions[place], loops[place]))
         rounds, spent_s = len(times_s[0]), (time.monotonic() - start_s) / len(sessions)
         told = _tell(progress, told, rounds, spent_s, schedule)

@@ -18,7 +18,7 @@ from edgewise.measure.sampling import Sample, Schedule, measure_interleaved
 from edgewise.measure.session import Session
 
 _FOOTPRINT_BYTES = 1 << 18
-_CONSTANTS = "speed-1"
+_CONSTANTS = "speed-2"
 _FIRST = Schedule(warmup=20, repeats=200, min_seconds=0.5, max_seconds=1.5)
 _KERNELS = {"onnxruntime-cpu": "nchwc", "openvino-cpu": "fused"}
 

@@ -1,10 +1,13 @@
 """Probes in OpenVINO: copies of a fused layer, each result cut down to one value.
 
-What is not the layer (bringing the input into the plug-in's layout, the cuts) is
-read off the plug-in's own counters after warming up, and taken off the clock's time.
+What is not the layer is taken off the clock's time: bringing the input into the plug-in's layout by
+the plug-in's own counters, which know microseconds; starting, cutting and making addends, a microsecond
+each, by graphs that have little else, since the counters take them for nothing.
 """
 
+import statistics
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import openvino
@@ -17,11 +20,38 @@ from edgewise.measure.runtimes.openvino_cpu import OpenVinoCpu, OpenVinoSession
 from edgewise.measure.settings import RuntimeSettings
 
 _WARM, _COUNTED = 3, 6
-_CUTS = frozenset({"Slice", "StridedSlice", "Reorder", "Parameter", "Result", "Input", "Output"})
-_READERS = _CUTS - {"Reorder"} | {"Convolution"}
+_TIMED = 40
+_LAYOUTS = frozenset({"Reorder"})
+_READERS = frozenset({"Slice", "StridedSlice", "Parameter", "Result", "Input", "Output", "Convolution"})
 """What is not a change of layout in its probe."""
-_ADDENDS = frozenset({"Subgraph", "Multiply"})
-"""What makes an addend for each copy of a layer with a shortcut."""
+_FEW, _MANY = 8, 24
+_SMALL = Workload(
+    kernel="fused",
+    op="conv2d",
+    in_channels=8,
+    out_channels=8,
+    in_hw=(4, 4),
+    out_hw=(4, 4),
+    window=(3, 3),
+    stride=(1, 1),
+    padding=(1, 1),
+    dilation=(1, 1),
+    activation="relu",
+)
+"""A layer that takes next to nothing."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Fixed:
+    """What every probe costs beside its layers.
+
+    Attributes:
+        start_s: Seconds of a run of no nodes.
+        cut_s: Seconds of cutting one result down, and of handing it out.
+    """
+
+    start_s: float
+    cut_s: float
 
 
 class OpenVinoProber:
@@ -31,19 +61,45 @@ class OpenVinoProber:
         self._settings = settings
         self._runtime = OpenVinoCpu(settings)
         self._pool = WeightPool()
+        self._fixed: _Fixed | None = None
 
     def load(self, workload: Workload, *, footprint_bytes: int) -> CopiesSession:
         """A session that times the fused layer."""
         copies = copy_count(workload, footprint_bytes=footprint_bytes, batch=self._settings.batch)
-        model = _GraphWriter(workload, batch=self._settings.batch, pool=self._pool).model(copies)
-        compiled = self._runtime.compile(model, counters=True)
-        session = OpenVinoSession(compiled, [self._pool.take(*port.shape) for port in model.inputs])
-        kinds = _READERS if workload.kernel == INPUT_LAYOUT else _CUTS | _ADDENDS if workload.adds else _CUTS
-        return CopiesSession(session, copies=copies, other_s=_other_s(session, kinds))
+        fixed = self._fixed_cost()
+        cuts_s = fixed.start_s + copies * fixed.cut_s
+        if workload.adds:
+            cuts_s = max(cuts_s, self._usual_s(self._writer(workload).addends(copies)))
+        session = self._open(self._writer(workload).model(copies))
+        layouts_s = _counted_once_warm_s(session, _READERS if workload.kernel == INPUT_LAYOUT else _LAYOUTS)
+        return CopiesSession(session, copies=copies, other_s=cuts_s + layouts_s)
+
+    def _fixed_cost(self) -> _Fixed:
+        """Copies of a small layer side by side, each cut, against as many in a chain that is cut once."""
+        if self._fixed is None:
+            few_s, many_s = (self._usual_s(self._writer(_SMALL).chain(copies)) for copies in (_FEW, _MANY))
+            cut_each_s = self._usual_s(self._writer(_SMALL).model(_MANY))
+            cut_s = max(cut_each_s - many_s, 0.0) / (_MANY - 1)
+            layer_s = max(many_s - few_s, 0.0) / (_MANY - _FEW)
+            self._fixed = _Fixed(start_s=max(few_s - _FEW * layer_s - cut_s, 0.0), cut_s=cut_s)
+        return self._fixed
+
+    def _usual_s(self, model: openvino.Model) -> float:
+        """The median of some runs of a graph."""
+        session = self._open(model)
+        times_s = [session.time_once_s() for _ in range(_WARM + _TIMED)][_WARM:]
+        session.close()
+        return statistics.median(times_s)
+
+    def _writer(self, workload: Workload) -> "_GraphWriter":
+        return _GraphWriter(workload, batch=self._settings.batch, pool=self._pool)
+
+    def _open(self, model: openvino.Model) -> OpenVinoSession:
+        return OpenVinoSession(self._runtime.compile(model, counters=True), [self._pool.take(*port.shape) for port in model.inputs])
 
 
-def _other_s(session: OpenVinoSession, kinds: frozenset[str]) -> float:
-    """Seconds in nodes that are not the layer, once warm (the counters are averages since the first run)."""
+def _counted_once_warm_s(session: OpenVinoSession, kinds: frozenset[str]) -> float:
+    """Seconds in nodes of these kinds, once warm (the counters are averages since the first run)."""
     for _ in range(_WARM):
         session.run()
     early = _counted_s(session.request, kinds)
@@ -70,6 +126,23 @@ class _GraphWriter:
         """The graph of that many copies, every result cut down to one value."""
         results = [ops.result(_cut(self._copy(copy))) for copy in range(copies)]
         return openvino.Model(results, list(self._inputs.values()), "probe")
+
+    def chain(self, copies: int) -> openvino.Model:
+        """The graph of that many copies, each reading the one before; its channels stay as they are."""
+        made = first = self._input("x", self._batch, self._work.in_channels, *self._work.in_hw)
+        for copy in range(copies):
+            self._inputs["x"] = made
+            made = self._finished(self._conv(), copy)
+        return openvino.Model([ops.result(_cut(made))], [first], "probe")
+
+    def addends(self, copies: int) -> openvino.Model:
+        """The graph without its layers: every copy's addend, cut down to one value."""
+        results = [ops.result(_cut(self._addend(copy))) for copy in range(copies)]
+        return openvino.Model(results, list(self._inputs.values()), "probe")
+
+    def _addend(self, copy: int) -> openvino.Node:
+        other = self._input("z", self._batch, self._work.out_channels, *self._work.out_hw)
+        return ops.multiply(other, ops.constant(np.float32(1.01 + copy / 100)))
 
     def _input(self, name: str, *shape: int) -> openvino.Node:
         if name not in self._inputs:
@@ -108,8 +181,7 @@ class _GraphWriter:
         work = self._work
         if work.adds:
             # An addition fuses only where nobody else reads its other input: each copy makes its own.
-            other = self._input("z", self._batch, work.out_channels, *work.out_hw)
-            made = ops.add(made, ops.multiply(other, ops.constant(np.float32(1.01 + copy / 100))))
+            made = ops.add(made, self._addend(copy))
         return _activated(made, work.activation)
 
     def _single(self, copy: int) -> openvino.Node | openvino.Output:
