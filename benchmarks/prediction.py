@@ -34,7 +34,7 @@ from edgewise.trace import apply_plan, choose_channels, score_channels
 DEVICES = ("onnxruntime-cpu", "openvino-cpu")
 _TOGETHER = 6
 _ROUNDS = 3
-_SCHEDULE = Schedule(warmup=3, repeats=25, min_seconds=0.15, max_seconds=0.5)
+_SCHEDULE = Schedule(warmup=3, repeats=25, min_seconds=0.15, max_seconds=0.5, settle=1)
 
 
 def random_widths(net: NetSpec, rng: np.random.Generator, *, step: int) -> dict[str, int]:

@@ -21,7 +21,7 @@ from edgewise.recipes.records import LoadedModel
 from edgewise.recipes.requests import DeviceRequest
 from edgewise.recipes.simulated.opening import is_simulated
 
-NETWORK_SCHEDULE = Schedule(warmup=5, repeats=20, min_seconds=0.5, max_seconds=5.0)
+NETWORK_SCHEDULE = Schedule(warmup=5, repeats=20, min_seconds=0.5, max_seconds=5.0, settle=1)
 """Whole networks are what people compare, so they are timed longer than pieces."""
 
 

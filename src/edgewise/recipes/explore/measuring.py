@@ -18,7 +18,7 @@ from edgewise.recipes.requests import DeviceRequest
 from edgewise.recipes.runs import load_run
 from edgewise.recipes.timing import TimingJob, open_job, open_jobs, runtime_settings, time_sessions
 
-_SCHEDULE = Schedule(warmup=5, repeats=20, min_seconds=0.25, max_seconds=2.0)
+_SCHEDULE = Schedule(warmup=5, repeats=20, min_seconds=0.25, max_seconds=2.0, settle=1)
 """Shorter than a single comparison's: a study times many networks, and those of the front again side by side."""
 DYNAMIC_DEVICES = ("onnxruntime-cpu", "openvino-cpu", "torch-cpu", "torch-compile-cpu")
 """Devices that are this machine's processor: there, dynamic networks run in OpenVINO with our kernels."""
