@@ -28,7 +28,7 @@ from edgewise.recipes.searching.aiming import aim, calibrated
 from edgewise.recipes.searching.comparing import compared
 from edgewise.recipes.searching.opening import stage_candidates
 from edgewise.recipes.searching.prices import net_of, prices_on
-from edgewise.singlepath.baselines import draw_in_window
+from edgewise.singlepath.baselines import Scored, draw_in_window
 from edgewise.space import SPACES, counts_of
 from edgewise.space.prices import price_space
 from edgewise.space.solve import Window, best_in_window
@@ -130,20 +130,22 @@ class TestRuns:
             judged.append(plan)
             return sum(choice.kernel == 5 for choice in plan.blocks) / len(plan.blocks)
 
-        beside = compared(found, score(found), prices, score, n=8, seed=3)
+        best = Scored(plan=found, score=score(found), predicted_s=prices.latency_s(found))
+        beside = compared(best, prices, score, n=8, seed=3)
         latency_s = prices.latency_s(found)
         assert len(judged) > 8 and all(0.97 * latency_s <= prices.latency_s(plan) <= latency_s for plan in judged)
         drawn = [score(plan) for plan in judged[1:9]]
         assert beside["random"]["best"] == max(drawn) and beside["random"]["mean"] == pytest.approx(np.mean(drawn))
         assert beside["random"]["deviation"] == pytest.approx(np.std(drawn, ddof=1)) and beside["evolved"]["score"] <= 1
-        assert beside == compared(found, score(found), prices, score, n=8, seed=3)
+        assert beside == compared(best, prices, score, n=8, seed=3)
 
     def test_a_latency_without_other_networks_is_said(self) -> None:
         def refuses(_plan: ArchPlan) -> float:
             raise TargetError("no network of space 'digits' found between 1 and 2 ms")
 
         prices = price_space(SPACE, constant_s=1e-3, price_s=lambda choice: choice.kernel * 1e-3)
-        beside = compared(SPACE.smallest, 0.5, prices, refuses, n=4)
+        smallest = Scored(plan=SPACE.smallest, score=0.5, predicted_s=prices.latency_s(SPACE.smallest))
+        beside = compared(smallest, prices, refuses, n=4)
         assert beside == {"networks": 4, "found": 0.5, "why_not": "no network of space 'digits' found between 1 and 2 ms"}
 
     def test_two_processes_write_one_run(self, table: str, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ from edgewise.recipes.showing import search_card
 from edgewise.recipes.training import CHECKPOINT_FILE, history_of, warnings_of
 from edgewise.recipes.unfinished import check_same
 from edgewise.report.search import render_search
-from edgewise.singlepath.baselines import inherited_score
+from edgewise.singlepath.baselines import Scored, inherited_score
 from edgewise.singlepath.choosing import choose
 from edgewise.singlepath.derive import derive
 from edgewise.singlepath.search import SearchOutcome, search
@@ -236,9 +236,8 @@ class _Run:
         scores = tuple(score(one.plan) for one in hits)
         comparison = None
         if request.compare:
-            comparison = compared(
-                hits[0].plan, scores[0], opened.prices, score, n=request.compare, seed=request.seed, progress=self._progress
-            )
+            best = Scored(plan=hits[0].plan, score=scores[0], predicted_s=opened.prices.latency_s(hits[0].plan))
+            comparison = compared(best, opened.prices, score, n=request.compare, seed=request.seed, progress=self._progress)
         if request.out is not None:
             keep_chosen(request.out, hits, scores, comparison)
             append_log(request.out, {"event": "chosen", "architecture": list(hits[0].plan.labels), "latency_s": hits[0].latency_s})

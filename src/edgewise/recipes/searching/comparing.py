@@ -5,23 +5,19 @@ from typing import Any
 
 from edgewise._core.errors import TargetError
 from edgewise._core.progress import Progress, SilentProgress
-from edgewise.ir import ArchPlan
-from edgewise.singlepath.baselines import Evolution, Score, evolve, random_search
+from edgewise.singlepath.baselines import Evolution, Score, Scored, evolve, random_search
 from edgewise.singlepath.choosing import TOLERANCE
 from edgewise.space.prices import Prices
 from edgewise.space.solve import Window
 
 
-def compared(
-    found: ArchPlan, found_score: float, prices: Prices, score: Score, *, n: int, seed: int = 0, progress: Progress | None = None
-) -> dict[str, Any]:
+def compared(found: Scored, prices: Prices, score: Score, *, n: int, seed: int = 0, progress: Progress | None = None) -> dict[str, Any]:
     """Judges random networks, and as many found by evolution, whose predicted latency is that of the network found.
 
     Args:
-        found: The network found.
-        found_score: What is thought of it.
+        found: The network found, judged as ``score`` judges.
         prices: What choices take.
-        score: Judges a network, as ``found_score`` was.
+        score: Judges a network.
         n: Networks of either kind; at least 4.
         seed: Of what is drawn.
         progress: Told of every network.
@@ -30,9 +26,8 @@ def compared(
         JSON values: ``networks``, ``found``, ``random {mean, deviation, best}``, ``evolved {score, architecture}``; ``why_not``
         in place of the last two where the space has no other network at that latency.
     """
-    latency_s, watcher = prices.latency_s(found), progress or SilentProgress()
-    window = Window(least_s=latency_s * (1 - TOLERANCE), most_s=latency_s)
-    head = {"networks": n, "found": found_score}
+    watcher, window = progress or SilentProgress(), Window(least_s=found.predicted_s * (1 - TOLERANCE), most_s=found.predicted_s)
+    head = {"networks": n, "found": found.score}
     population = max(2, n // 4)
     try:
         drawn = [one.score for one in random_search(prices, window, score, n=n, seed=seed, progress=watcher)]
