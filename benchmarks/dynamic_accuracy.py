@@ -73,9 +73,11 @@ def interval(share: float, n_images: int) -> float:
     return 1.96 * math.sqrt(share * (1 - share) / n_images)
 
 
-def planned(name: str, traced: Traced) -> GatePlan:
-    """The gates of a network."""
+def planned(name: str, traced: Traced, own: str = "") -> GatePlan:
+    """The gates of a network, at its own ratios or at those of a text such as ``.2,.2,.6,.9,.9/.1``."""
     channels, positions = RATIOS[name]
+    if own:
+        channels, positions = (tuple(float(word) for word in part.split(",") if word) for part in own.partition("/")[::2])
     return place_gates(traced.net, channel_ratios=channels, spatial_ratios=positions, block_outputs=BLOCK_OUTPUTS[name])
 
 
@@ -103,10 +105,11 @@ def trained(arguments: argparse.Namespace) -> dict[str, Any]:
     data = open_data(DataSpec(text=f"imagefolder:{arguments.shared / 'data' / 'cifar10-jpeg.zip'}"), progress=Printed())
     loaded = load_model(name, weights=arguments.shared / "models" / f"{name}.safetensors")
     start, traced = loaded.model, trace(loaded.model, loaded.inputs(), name=name, verify=False)
-    plan = planned(name, traced)
+    plan = planned(name, traced, arguments.ratios)
     config = FineTune(epochs=arguments.epochs, lr=arguments.lr, distill_weight=arguments.distill)
     teacher = start if arguments.distill else None
-    checkpoint = Checkpoint(path=arguments.work / f"{name}-{way}.safetensors", resume=True, every_s=180)
+    kept_as = f"{name}-{way}-{arguments.ratios.replace('/', '-')}" if arguments.ratios else f"{name}-{way}"
+    checkpoint = Checkpoint(path=arguments.work / f"{kept_as}.safetensors", resume=True, every_s=180)
     if way == "pruned":
         tuned = fine_tune(
             gated(start, traced, plan, data),
@@ -119,7 +122,7 @@ def trained(arguments: argparse.Namespace) -> dict[str, Any]:
     else:
         tuned = fine_tune(start, data, config=config, goal=Goal(teacher=teacher), checkpoint=checkpoint, progress=Printed())
     network = with_last_weights(tuned.model, checkpoint.path)
-    save_weights(network, arguments.work / f"{name}-{way}-end.safetensors")
+    save_weights(network, arguments.work / f"{kept_as}-end.safetensors")
     found, n_images = accuracy(network, data.test), data.test.n_images
     return {
         "epochs": arguments.epochs,
@@ -147,6 +150,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("network", choices=sorted(RATIOS))
     parser.add_argument("way", choices=("pruned", "unpruned"))
+    parser.add_argument("--ratios", default="", help="other ratios: channels, and after a slash positions, such as .2,.2,.6,.9,.9/")
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--epochs", type=float, default=6.0)
@@ -157,7 +161,7 @@ def main() -> int:
     arguments.work.mkdir(parents=True, exist_ok=True)
     found = trained(arguments)
     known = {key: value for key, value in read_result("dynamic-accuracy").items() if key not in ("question", "provenance")}
-    known.setdefault("networks", {}).setdefault(arguments.network, {})[arguments.way] = found
+    known.setdefault("networks", {}).setdefault(arguments.network, {})[f"{arguments.way} {arguments.ratios}".strip()] = found
     write_result("dynamic-accuracy", known)
     print({key: found[key] for key in ("accuracy_start", "accuracy", "ci95", "seconds")})
     return 0
