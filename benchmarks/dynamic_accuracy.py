@@ -27,6 +27,7 @@ from edgewise.dynamic.accounting import count_macs
 from edgewise.dynamic.training import RAMP, RatioAscent
 from edgewise.ir import WidthPlan
 from edgewise.ir.gates import GatePlan
+from edgewise.measure.host import describe_host
 from edgewise.models.weights import save_weights
 from edgewise.recipes.refitting import Refitter
 from edgewise.recipes.runs import load_model
@@ -125,6 +126,8 @@ def trained(arguments: argparse.Namespace) -> dict[str, Any]:
     save_weights(network, arguments.work / f"{kept_as}-end.safetensors")
     found, n_images = accuracy(network, data.test), data.test.n_images
     return {
+        "date": time.strftime("%Y-%m-%d"),
+        "cpu": describe_host().cpu,
         "epochs": arguments.epochs,
         "lr": arguments.lr,
         "ramp": arguments.ramp if way == "pruned" else None,
