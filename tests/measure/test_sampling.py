@@ -3,6 +3,7 @@ import gc
 import math
 import os
 import statistics
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -146,6 +147,17 @@ def test_sessions_settle_before_each_timing() -> None:
     rounds = ["".join(diary[start : start + 4]) for start in range(4, len(diary), 4)]
     assert set(rounds) == {"AABB", "BBAA"}
     assert [set(sample.times_s) for sample in samples] == [{1e-3}, {1e-3}]
+
+
+def test_what_takes_long_is_not_run_once_more_before_each_timing() -> None:
+    class Slow(FakeSession):
+        def time_once_s(self) -> float:
+            time.sleep(0.06)
+            return super().time_once_s()
+
+    diary: list[str] = []
+    measure_interleaved([Slow("A", [1e-3], diary)], Schedule(warmup=1, repeats=3, min_seconds=0.0, settle=1))
+    assert diary == ["A"] * 4
 
 
 def test_order_follows_the_seed() -> None:

@@ -22,6 +22,8 @@ DRIFT_RATIO = 0.05
 """Distance of the medians of both halves from which a sample drifts. Lower, since a drift of 10 % moves the quartiles as far apart."""
 _LEAST_HALF = 4
 _SHORTEST_TIMING_S = 50e-6
+_LONGEST_SETTLING_S = 0.05
+"""What takes longer goes through all of the caches itself; and a command that times elsewhere shares none with others here."""
 _STEPS = 100.0
 
 
@@ -108,8 +110,9 @@ class Schedule:
         max_seconds: Seconds after which no further round begins, for each session on
             average; three rounds are always timed.
         stable_ratio: Timing ends when every median is known to this share of itself.
-        settle: Untimed inferences of a session before each timing of it. Without, it finds in the caches what the other
-            sessions of the round left there; with one, what a network that runs again and again finds.
+        settle: Untimed inferences of a session before each timing of it, where they take no longer than 50 ms. Without, it
+            finds in the caches what the other sessions of the round left there; with one, what a network that runs again and
+            again finds.
     """
 
     warmup: int = 3
@@ -169,8 +172,8 @@ def measure_interleaved(
         return []
     with timing_lock(watcher), _no_garbage_collection():
         watcher.start(f"timing {len(sessions)} network{'s' if len(sessions) > 1 else ''}", _STEPS)
-        loops = [_warm_up(session, schedule) for session in together]
-        times_s = _timed_rounds(together, loops, schedule, progress=watcher, seed=seed)
+        warm = [_warm_up(session, schedule) for session in together]
+        times_s = _timed_rounds(warm, schedule, progress=watcher, seed=seed)
     return [Sample(times_s=tuple(times)) for times in times_s]
 
 
@@ -189,17 +192,27 @@ def is_stable(times_s: Sequence[float], *, ratio: float) -> bool:
     return notch <= ratio * _quantile(ordered, 0.5)
 
 
-def _timed_rounds(
-    sessions: Sequence[Session], loops: Sequence[int], schedule: Schedule, *, progress: Progress, seed: int
-) -> list[list[float]]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Warm:
+    """A session that is warm, how many runs one timing takes together, and how many go before it."""
+
+    session: Session
+    loops: int
+    settle: int
+
+    def time_s(self) -> float:
+        for _ in range(self.settle):
+            self.session.run()
+        return _time_s(self.session, self.loops)
+
+
+def _timed_rounds(sessions: Sequence[_Warm], schedule: Schedule, *, progress: Progress, seed: int) -> list[list[float]]:
     rng = make_rng(seed, "interleave")
     times_s: list[list[float]] = [[] for _ in sessions]
     start_s, told, next_check = time.monotonic(), 0.0, schedule.repeats
     while True:
         for place in _rotation(len(sessions), rng):
-            for _ in range(schedule.settle):
-                sessions[place].run()
-            times_s[place].append(_time_s(sessions[place], loops[place]))
+            times_s[place].append(sessions[place].time_s())
         rounds, spent_s = len(times_s[0]), (time.monotonic() - start_s) / len(sessions)
         told = _tell(progress, told, rounds, spent_s, schedule)
         if spent_s >= schedule.max_seconds and rounds >= min(_LEAST_ROUNDS, schedule.repeats):
@@ -225,16 +238,18 @@ def _time_s(session: Session, loops: int) -> float:
     return seconds
 
 
-def _warm_up(session: Session, schedule: Schedule) -> int:
-    """Runs the session until it is warm; returns how many runs one timing takes together."""
+def _warm_up(session: Session, schedule: Schedule) -> _Warm:
+    """Runs the session until it is warm."""
     give_up_s = time.monotonic() + schedule.max_seconds / 2
-    times_s = []
+    times_s, took_s = [], []
     for _ in range(max(1, schedule.warmup)):
+        start_s = time.monotonic()
         times_s.append(session.time_once_s())
+        took_s.append(time.monotonic() - start_s)
         if time.monotonic() > give_up_s:
             break
-    shortest_s = min(times_s)
-    return max(1, math.ceil(_SHORTEST_TIMING_S / shortest_s)) if shortest_s > 0 else 1
+    loops = max(1, math.ceil(_SHORTEST_TIMING_S / min(times_s))) if min(times_s) > 0 else 1
+    return _Warm(session=session, loops=loops, settle=schedule.settle if min(took_s) <= _LONGEST_SETTLING_S else 0)
 
 
 def _tell(progress: Progress, told: float, rounds: int, spent_s: float, schedule: Schedule) -> float:

@@ -37,8 +37,8 @@ def cpu_computes_bf16(capabilities: Mapping[str, Any]) -> bool:
 def mixed_precision(device: torch.device, *, bf16: bool) -> Iterator[None]:
     """Forward passes under bf16 autocast, where told; on a processor depthwise convolutions stay in fp32.
 
-    Their gradients take several times as long there in bf16: a training step of MobileNetV2 0.5x took 1.5 times
-    as long with them in bf16, one of a network with kernels of 5x5 2.3 times.
+    Their gradients take several times as long there in bf16: a training step of MobileNetV2 0.5x took 1.2 times
+    as long with them in bf16, one of a network with kernels of 5x5 1.7 to 1.9 times (``benchmarks/results/training-speed.json``).
 
     Args:
         device: Where the network is.
