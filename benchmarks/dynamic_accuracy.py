@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import safetensors
-from result_files import read_result, write_result
+from result_files import figures_of, made_here, write_result
 from torch import nn
 
 from edgewise.dynamic import GatedNetwork, place_gates
@@ -27,7 +27,6 @@ from edgewise.dynamic.accounting import count_macs
 from edgewise.dynamic.training import RAMP, RatioAscent
 from edgewise.ir import WidthPlan
 from edgewise.ir.gates import GatePlan
-from edgewise.measure.host import describe_host
 from edgewise.models.weights import save_weights
 from edgewise.recipes.refitting import Refitter
 from edgewise.recipes.runs import load_model
@@ -126,8 +125,7 @@ def trained(arguments: argparse.Namespace) -> dict[str, Any]:
     save_weights(network, arguments.work / f"{kept_as}-end.safetensors")
     found, n_images = accuracy(network, data.test), data.test.n_images
     return {
-        "date": time.strftime("%Y-%m-%d"),
-        "cpu": describe_host().cpu,
+        **made_here(),
         "epochs": arguments.epochs,
         "lr": arguments.lr,
         "ramp": arguments.ramp if way == "pruned" else None,
@@ -163,7 +161,7 @@ def main() -> int:
     arguments = parser.parse_args()
     arguments.work.mkdir(parents=True, exist_ok=True)
     found = trained(arguments)
-    known = {key: value for key, value in read_result("dynamic-accuracy").items() if key not in ("question", "provenance")}
+    known = figures_of("dynamic-accuracy")
     known.setdefault("networks", {}).setdefault(arguments.network, {})[f"{arguments.way} {arguments.ratios}".strip()] = found
     write_result("dynamic-accuracy", known)
     print({key: found[key] for key in ("accuracy_start", "accuracy", "ci95", "seconds")})

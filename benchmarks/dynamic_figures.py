@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from result_files import read_result, write_result
+from result_files import figures_of, write_result
 
 from edgewise.dynamic import GateRules, gated, place_gates
 from edgewise.dynamic.sensitivity import Sensitivity, Side, SweepPoint, sweep_blocks
@@ -39,7 +39,7 @@ def main() -> int:
     data = open_data(DataSpec(text=f"imagefolder:{arguments.shared / 'data' / 'cifar10-jpeg.zip'}", batch_size=100))
     model = load_model("vgg16", weights=arguments.shared / "models" / "vgg16.safetensors").model
     plan = place_gates(trace(model, (torch.randn(1, 3, 32, 32),), name="vgg16", verify=False).net)
-    known = {key: value for key, value in read_result("dynamic-figures").items() if key not in ("question", "provenance", "images")}
+    known = figures_of("dynamic-figures", "images")
     (rankings if arguments.what == "rankings" else blocks)(model, plan, data, known=known, n_images=arguments.images)
     return 0
 

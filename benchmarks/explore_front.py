@@ -10,14 +10,12 @@ methods counts where it is on the front and some network of every single method 
 import argparse
 import json
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from result_files import read_result, write_result
+from result_files import made_here, read_result, write_result
 
-from edgewise.measure.host import describe_host
 from edgewise.recipes.explore.fronts import Value
 from edgewise.recipes.explore.result import value_of
 
@@ -96,7 +94,7 @@ def main() -> None:
         for name, study in known.get("studies", {}).items()
     }
     for folder in arguments.studies:
-        study = {"cpu": describe_host().cpu, "date": time.strftime("%Y-%m-%d"), **read_study(folder)}
+        study = {**made_here(), **read_study(folder)}
         studies[f"{study['model']}, {study['device']}, {study['settings'].get('sampler')}"] = study
     write_result("explore-front", {"kind": "measured", "studies": studies})
     json.dump(studies, sys.stdout, indent=1)

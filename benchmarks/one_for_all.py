@@ -16,7 +16,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-from result_files import read_result, write_result
+from result_files import figures_of, write_result
 from torch import nn
 
 from edgewise.dynamic import GatedNetwork, place_gates
@@ -54,11 +54,11 @@ def main() -> int:
     channels, positions = ((0.6,), ()) if arguments.digits else (CHANNELS, POSITIONS)
     plan = place_gates(net, channel_ratios=channels, spatial_ratios=positions)
     question = "one-for-all-digits" if arguments.digits else "one-for-all"
-    known: dict[str, Any] = {key: value for key, value in read_result(question).items() if key not in ("question", "provenance")}
+    known: dict[str, Any] = figures_of(question)
     known |= {"network": loaded.source.label, "channel_ratios": plan.channel_ratios, "spatial_ratios": plan.spatial_ratios}
-    test = opened(arguments)
-    known |= {"epochs": arguments.epochs, "lr": arguments.lr, "equal_work": arguments.equal_work, "test_images": test.test.n_images}
-    known["accuracy_start"] = accuracy(loaded.model, test.test)
+    test = opened(arguments).test
+    known |= {"epochs": arguments.epochs, "lr": arguments.lr, "equal_work": arguments.equal_work, "test_images": test.n_images}
+    known["accuracy_start"] = accuracy(loaded.model, test)
     rows = known.setdefault("rows", [])
     for seed in (int(word) for word in arguments.seeds.split(",")):
         data = opened(arguments, seed)

@@ -16,8 +16,7 @@ def write_result(question: str, figures: dict[str, Any]) -> Path:
     """Writes ``results/<question>.json`` with the figures and their provenance."""
     host = describe_host()
     provenance = {
-        "date": time.strftime("%Y-%m-%d"),
-        "cpu": host.cpu,
+        **made_here(),
         "isa": host.isa,
         "cores": host.cores,
         "system": host.system,
@@ -33,6 +32,16 @@ def read_result(question: str) -> dict[str, Any]:
     """The figures of an earlier, perhaps unfinished run; empty where there is none."""
     path = RESULTS / f"{question}.json"
     return dict(json.loads(path.read_text())) if path.exists() else {}
+
+
+def figures_of(question: str, *others: str) -> dict[str, Any]:
+    """The figures alone of an earlier run, without their question, their provenance and the ``others`` named."""
+    return {name: value for name, value in read_result(question).items() if name not in ("question", "provenance", *others)}
+
+
+def made_here() -> dict[str, str]:
+    """Processor and day, for rows of a file that several machines add to."""
+    return {"date": time.strftime("%Y-%m-%d"), "cpu": describe_host().cpu}
 
 
 def begun_result(question: str, *, sources: str | None = None) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from result_files import read_result, write_result
+from result_files import figures_of, write_result
 
 from edgewise._core.files import write_json
 from edgewise._core.units import LatencyTarget
@@ -133,7 +133,7 @@ class Comparison:
 
     def write(self, **rows: Any) -> None:  # noqa: ANN401 - any JSON value
         """Adds rows to the result file, beside what other parts wrote meanwhile."""
-        self.found = known_of(self.asked.label) | rows
+        self.found = figures_of(self.asked.label, "setting") | rows
         write_result(self.asked.label, {"setting": self.setting, **{key: self.found[key] for key in sorted(self.found)}})
 
     def data(self, seed: int = 0) -> Dataset:
@@ -286,7 +286,7 @@ def part_train(job: Comparison) -> None:
         **asdict(counts_of(space, plan)),
     }
     save_weights(tuned.model, job.work / f"{name}-trained.safetensors")
-    job.found = known_of(job.asked.label)
+    job.found = figures_of(job.asked.label, "setting")
     job.write(trained={**job.found.get("trained", {}), name: row}, **verdict(job, name, row))
 
 
@@ -337,11 +337,6 @@ PARTS = {
 }
 
 
-def known_of(label: str) -> dict[str, Any]:
-    """Rows of the result file so far."""
-    return {key: value for key, value in read_result(label).items() if key not in ("question", "provenance", "setting")}
-
-
 def main() -> int:
     """Does one part; 75 where it is to be called again."""
     arguments = argparse.ArgumentParser(description=__doc__)
@@ -357,7 +352,7 @@ def main() -> int:
     arguments.add_argument("--seconds", type=float, default=1e9, help="then stop, to go on with the next call")
     asked = arguments.parse_args()
     Path(asked.work).mkdir(parents=True, exist_ok=True)
-    job = Comparison(asked=asked, space=load_space(asked.space), found=known_of(asked.label))
+    job = Comparison(asked=asked, space=load_space(asked.space), found=figures_of(asked.label, "setting"))
     try:
         PARTS[asked.part](job)
     except KeyboardInterrupt:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from result_files import write_result
 
-from edgewise.cost import Workload
+from edgewise.cost.workload import plain_conv
 from edgewise.measure.database import LatencyDatabase
 from edgewise.measure.pricing import open_price_book
 from edgewise.measure.runtimes import open_runtime
@@ -24,19 +24,7 @@ _PICTURE = Path(__file__).parents[1] / "docs" / "staircase.svg"
 def main() -> None:
     """Times the widths and draws them."""
     settings = RuntimeSettings(device="onnxruntime-cpu")
-    conv = Workload(
-        kernel="nchwc",
-        op="conv2d",
-        in_channels=64,
-        out_channels=64,
-        in_hw=(28, 28),
-        out_hw=(28, 28),
-        window=(3, 3),
-        stride=(1, 1),
-        padding=(1, 1),
-        dilation=(1, 1),
-        activation="relu",
-    )
+    conv = plain_conv("nchwc", 64, 64, 28, activation="relu")
     with LatencyDatabase(None) as database:
         book = open_price_book(settings, open_runtime(settings).identity(), database)
         calls = {width: conv.with_widths(64, width) for width in WIDTHS}

@@ -10,6 +10,7 @@ import openvino
 import pytest
 
 from edgewise.cost import Workload
+from edgewise.cost.workload import plain_conv
 from edgewise.deploy.openvino_core import openvino_core
 from edgewise.measure.probes import onnxruntime_cpu as onnx_probes
 from edgewise.measure.probes import open_prober
@@ -23,19 +24,7 @@ SETTINGS = {device: RuntimeSettings(device=device) for device in ("onnxruntime-c
 
 
 def conv(kernel: str = "fused", **changes: object) -> Workload:
-    base = Workload(
-        kernel=kernel,
-        op="conv2d",
-        in_channels=32,
-        out_channels=48,
-        in_hw=(6, 6),
-        out_hw=(6, 6),
-        window=(3, 3),
-        stride=(1, 1),
-        padding=(1, 1),
-        dilation=(1, 1),
-    )
-    return replace(base, **changes)  # type: ignore[arg-type]
+    return replace(plain_conv(kernel, 32, 48, 6), **changes)  # type: ignore[arg-type]
 
 
 def single(op: str, kernel: str = "plain", out_hw: tuple[int, ...] = (6, 6), **changes: object) -> Workload:

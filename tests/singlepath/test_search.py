@@ -237,6 +237,18 @@ class TestBaselines:
         assert all(window.contains(one.predicted_s) for one in (*evolved, *drawn))
         assert [one.score for one in drawn] == sorted((one.score for one in drawn), reverse=True)
 
+    def test_evolution_may_begin_with_given_networks(self) -> None:
+        window, judged = Window(least_s=4e-3, most_s=7e-3), []
+        given = draw_in_window(prices(), window, np.random.default_rng(5))
+
+        def score(plan) -> float:
+            judged.append(plan)
+            return float(plan == given)
+
+        begin = (SPACE.largest, given)  # the largest lies outside the window
+        best = evolve(prices(), window, score, course=Evolution(generations=2, population=4, begin=begin), seed=0)[0]
+        assert judged[0] == best.plan == given and SPACE.largest not in judged
+
     def test_inherited_scores_are_of_the_childs_own_norms(self, digits: Loaders) -> None:
         net = search(supernet(), digits, target_s=5e-3, settings=replace(BRIEF, epochs=15.0, explore=0.9)).net
         weights = {name: parameter.clone() for name, parameter in net.named_parameters()}

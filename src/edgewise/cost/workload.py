@@ -110,3 +110,32 @@ class Workload:
 
 
 _DEFAULTS = {field.name: field.default for field in fields(Workload)}
+
+
+def plain_conv(kernel: str, read: int, written: int, side: int, *, activation: str = "") -> Workload:
+    """A 3x3 convolution that keeps the size of a square map.
+
+    Args:
+        kernel: What runs it.
+        read: Channels read.
+        written: Channels written.
+        side: Of the map, in positions.
+        activation: Fused behind, or ``""``.
+
+    Example:
+        >>> plain_conv("fused", 8, 16, 4).macs == 8 * 16 * 9 * 16
+        True
+    """
+    return Workload(
+        kernel=kernel,
+        op="conv2d",
+        in_channels=read,
+        out_channels=written,
+        in_hw=(side, side),
+        out_hw=(side, side),
+        window=(3, 3),
+        stride=(1, 1),
+        padding=(1, 1),
+        dilation=(1, 1),
+        activation=activation,
+    )

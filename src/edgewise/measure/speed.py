@@ -11,6 +11,7 @@ the network is measured.
 from collections.abc import Callable, Sequence
 
 from edgewise.cost import Workload
+from edgewise.cost.workload import plain_conv
 from edgewise.measure.database import LatencyDatabase
 from edgewise.measure.host import DeviceIdentity
 from edgewise.measure.probes import Prober
@@ -32,19 +33,7 @@ def reference_call(device: str) -> Workload | None:
     kernel = _KERNELS.get(device)
     if kernel is None:
         return None
-    return Workload(
-        kernel=kernel,
-        op="conv2d",
-        in_channels=32,
-        out_channels=32,
-        in_hw=(32, 32),
-        out_hw=(32, 32),
-        window=(3, 3),
-        stride=(1, 1),
-        padding=(1, 1),
-        dilation=(1, 1),
-        activation="relu",
-    )
+    return plain_conv(kernel, 32, 32, 32, activation="relu")
 
 
 class MachineSpeed:

@@ -5,7 +5,6 @@ the plug-in's own counters, which know microseconds; starting, cutting and makin
 each, by graphs that have little else, since the counters take them for nothing.
 """
 
-import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,30 +13,19 @@ import openvino
 from openvino import opset13 as ops
 
 from edgewise.cost import Workload
-from edgewise.cost.workload import INPUT_LAYOUT
+from edgewise.cost.workload import INPUT_LAYOUT, plain_conv
 from edgewise.measure.probes.copies import CopiesSession, WeightPool, copy_count
 from edgewise.measure.runtimes.openvino_cpu import OpenVinoCpu, OpenVinoSession
+from edgewise.measure.sampling import Schedule, measure_interleaved
 from edgewise.measure.settings import RuntimeSettings
 
 _WARM, _COUNTED = 3, 6
-_TIMED = 40
+_FIXED_SCHEDULE = Schedule(warmup=_WARM, repeats=40, min_seconds=0.0, max_seconds=0.05)
 _LAYOUTS = frozenset({"Reorder"})
 _READERS = frozenset({"Slice", "StridedSlice", "Parameter", "Result", "Input", "Output", "Convolution"})
 """What is not a change of layout in its probe."""
 _FEW, _MANY = 8, 24
-_SMALL = Workload(
-    kernel="fused",
-    op="conv2d",
-    in_channels=8,
-    out_channels=8,
-    in_hw=(4, 4),
-    out_hw=(4, 4),
-    window=(3, 3),
-    stride=(1, 1),
-    padding=(1, 1),
-    dilation=(1, 1),
-    activation="relu",
-)
+_SMALL = plain_conv("fused", 8, 8, 4, activation="relu")
 """A layer that takes next to nothing."""
 
 
@@ -87,9 +75,9 @@ class OpenVinoProber:
     def _usual_s(self, model: openvino.Model) -> float:
         """The median of some runs of a graph."""
         session = self._open(model)
-        times_s = [session.time_once_s() for _ in range(_WARM + _TIMED)][_WARM:]
+        (sample,) = measure_interleaved([session], _FIXED_SCHEDULE)
         session.close()
-        return statistics.median(times_s)
+        return sample.latency_s
 
     def _writer(self, workload: Workload) -> "_GraphWriter":
         return _GraphWriter(workload, batch=self._settings.batch, pool=self._pool)
