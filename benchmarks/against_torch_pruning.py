@@ -28,7 +28,7 @@ from typing import Any
 
 import torch
 import torch_pruning
-from result_files import read_result, write_result
+from result_files import figures_of, write_result
 from torch import Tensor, nn
 
 import edgewise
@@ -203,11 +203,11 @@ class Benchmark:
     def __init__(self, arena: Arena, importances: Sequence[str]) -> None:
         self._arena = arena
         self._makers = contenders(arena, importances)
-        self._result = read_result(_QUESTION) or {"target": TARGET, "contenders": {}, "screening": {}, "trained": []}
+        self._result = figures_of(_QUESTION) or {"target": TARGET, "contenders": {}, "screening": {}, "trained": []}
 
     def keep(self) -> None:
         """Writes what there is."""
-        write_result(_QUESTION, {key: value for key, value in self._result.items() if key not in ("question", "provenance")})
+        write_result(_QUESTION, self._result)
 
     def make_all(self) -> None:
         """Brings every contender to the time."""

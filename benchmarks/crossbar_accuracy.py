@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from result_files import read_result, write_result
+from result_files import figures_of, write_result
 from torch import nn
 from torch.nn import functional as F
 
@@ -223,11 +223,7 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     start_s = time.monotonic()
     data = open_data(DataSpec(text=f"imagefolder:{arguments.shared / 'data' / 'cifar10-jpeg.zip'}"))
-    found = {
-        name: value
-        for name, value in read_result(f"crossbar-accuracy-{arguments.network}").items()
-        if name not in ("question", "provenance")
-    }
+    found = figures_of(f"crossbar-accuracy-{arguments.network}")
     bench = Bench(name=arguments.network, shared=arguments.shared, work=arguments.work, data=data, found=found)
     bench.found["settings"] = {
         "chip": "isaac",
