@@ -129,6 +129,24 @@ def _cell(cell: object) -> str:
     return "—" if cell is None else str(cell)
 
 
+def judged_best(refined: Mapping[str, Any]) -> str:
+    """How the network taken was found among others of its latency, in words.
+
+    Args:
+        refined: As ``search`` writes it.
+
+    Example:
+        >>> judged_best({"judged": 64, "likeliest": 0.612, "found": 0.634})
+        '64 networks of that latency judged: the one taken 63.4%, the likeliest 61.2%'
+        >>> judged_best({"judged": 64, "likeliest": 0.612, "found": 0.612})
+        '64 networks of that latency judged: the likeliest is taken, 61.2%'
+    """
+    head = f"{counted(refined['judged'], 'network')} of that latency judged"
+    if refined["found"] == refined["likeliest"]:
+        return f"{head}: the likeliest is taken, {refined['found']:.1%}"
+    return f"{head}: the one taken {refined['found']:.1%}, the likeliest {refined['likeliest']:.1%}"
+
+
 def beside_chance(compared: Mapping[str, Any]) -> str:
     """What a search found against what chance and evolution found at its latency, in words.
 
@@ -142,10 +160,15 @@ def beside_chance(compared: Mapping[str, Any]) -> str:
         >>> beside_chance({"networks": 8, "found": 0.612, "random": chance, "evolved": {"score": 0.601}})
         '61.2%; 8 of that latency at random 55.0% ± 2.1% (best 58.3%), as many by evolution 60.1%'
     """
+    return f"{compared['found']:.1%}; {chance_alone(compared)}"
+
+
+def chance_alone(compared: Mapping[str, Any]) -> str:
+    """The same without what the search itself found."""
     if "why_not" in compared:
-        return f"{compared['found']:.1%}; not compared: {compared['why_not']}"
+        return f"not compared: {compared['why_not']}"
     chance = compared["random"]
     return (
-        f"{compared['found']:.1%}; {compared['networks']} of that latency at random {chance['mean']:.1%} ± {chance['deviation']:.1%} "
+        f"{compared['networks']} of that latency at random {chance['mean']:.1%} ± {chance['deviation']:.1%} "
         f"(best {chance['best']:.1%}), as many by evolution {compared['evolved']['score']:.1%}"
     )

@@ -25,7 +25,7 @@ from edgewise.api.arguments import (
     watcher_of,
 )
 from edgewise.recipes.requests import IMAGENET_MEAN, IMAGENET_STD, LEARNING_RATE, DeviceRequest, FitRequest, ProfileRequest
-from edgewise.recipes.search_request import SearchCourse, SearchRequest
+from edgewise.recipes.search_request import REFINED, SearchCourse, SearchRequest
 
 if TYPE_CHECKING:
     from torch import nn
@@ -222,6 +222,7 @@ def search(
     data: "Data",
     device: str | DeviceRequest = "onnxruntime-cpu",
     front: Sequence[str | float] = (),
+    refine: int = REFINED,
     compare: int = 0,
     epochs: float = 10.0,
     out: str | Path | None = None,
@@ -248,6 +249,7 @@ def search(
         data: What to learn from: by its name, or an ``edgewise.train.data.Dataset``.
         device: Where the latency counts: measured, simulated, or a table of blocks (``lut:FILE``).
         front: Further targets, for networks that are measured and not trained.
+        refine: Judge so many networks of that latency with the supernet's weights, and take the best; 0 for the likeliest.
         compare: Judge so many random networks of that latency, and as many found by evolution, beside the one found.
         epochs: Passes over the training part for the network found.
         out: Run folder to write; none to write none.
@@ -285,6 +287,7 @@ def search(
         widths_from=None if widths_from is None else Path(widths_from),
         course=course or SearchCourse(),
         front=tuple(latency_of(target) for target in front),
+        refine=refine,
         compare=compare,
         inherit=inherit,
         batch_size=batch_size,

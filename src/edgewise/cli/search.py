@@ -12,7 +12,7 @@ from edgewise.cli import render
 from edgewise.cli.output import check_destination, show
 from edgewise.cli.progress import watch
 from edgewise.recipes.requests import DataRequest, DeviceRequest
-from edgewise.recipes.search_request import SearchCourse, SearchRequest
+from edgewise.recipes.search_request import REFINED, SearchCourse, SearchRequest
 
 
 def search(
@@ -29,6 +29,9 @@ def search(
         str | None,
         typer.Option("--front", metavar="T[,T…]", help="Further targets: networks measured and not trained.", show_default=False),
     ] = None,
+    refine: Annotated[
+        int, typer.Option("--refine", metavar="N", help="Judge N networks of that latency with its weights, take the best; 0 for none.")
+    ] = REFINED,
     compare: Annotated[
         int, typer.Option("--compare", metavar="N", help="Judge N random and N evolved networks of that latency as well; 0 for none.")
     ] = 0,
@@ -85,6 +88,7 @@ def search(
             threshold_lr=threshold_lr,
         ),
         front=_targets(front),
+        refine=refine,
         compare=compare,
         inherit=inherit,
         batch_size=batch_size,

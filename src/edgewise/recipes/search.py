@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import nn
 from edgewise._core.errors import EdgewiseError
 from edgewise._core.files import write_text
 from edgewise._core.progress import Progress, SilentProgress
+from edgewise._core.units import LatencyTarget
 from edgewise.ir import ArchPlan
 from edgewise.measure.database import LatencyDatabase
 from edgewise.measure.host import provenance
@@ -20,11 +22,12 @@ from edgewise.measure.lock import untimed
 from edgewise.recipes.records import LoadedModel
 from edgewise.recipes.runs import REPORT_FILE, append_log, is_finished, load_run, prepare_folder, write_run
 from edgewise.recipes.search_request import SearchRequest
-from edgewise.recipes.searching.aiming import Hit, aim, network_of
+from edgewise.recipes.searching.aiming import Hit, aim, network_of, shoot
 from edgewise.recipes.searching.comparing import compared
 from edgewise.recipes.searching.kept import SEARCH_FILE, KeptSearch, forget_search, keep_chosen, keep_search, kept_chosen, kept_search
 from edgewise.recipes.searching.opening import Opened, open_search, open_space
 from edgewise.recipes.searching.processes import agreed_number, agreed_plan, agreed_prices, heard, joined
+from edgewise.recipes.searching.refining import Refined, Refiner
 from edgewise.recipes.searching.results import front_row, headline, settings_of, with_figures
 from edgewise.recipes.showing import search_card
 from edgewise.recipes.training import CHECKPOINT_FILE, history_of, warnings_of
@@ -127,15 +130,14 @@ def run_search(request: SearchRequest, *, data: Dataset | None = None, progress:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Aimed:
-    """Networks at their targets, the run's own first, their accuracies with the supernet's weights, and what chance finds."""
+    """Networks at their targets, the run's own first, judged with the supernet's weights, and what chance finds."""
 
-    hits: tuple[Hit, ...]
-    scores: tuple[float, ...]
+    chosen: tuple[Refined, ...]
     comparison: Mapping[str, Any] | None
 
     @property
     def hit(self) -> Hit:
-        return self.hits[0]
+        return self.chosen[0].hit
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -230,33 +232,34 @@ class _Run:
         request, data = self._request, opened.data
         known = kept_chosen(request.out) if request.resume and request.out is not None else None
         if known is not None:
-            return _Aimed(hits=known[0], scores=known[1], comparison=known[2])
-        hits = [self._aimed(opened, outcome, target) for target in (request.latency, *request.front)]
-        score = inherited_score(outcome.net, data.train, data.validation, gate=untimed)
-        scores = tuple(score(one.plan) for one in hits)
-        comparison = None
+            return _Aimed(chosen=known[0], comparison=known[1])
+        score = cache(inherited_score(outcome.net, data.train, data.validation, gate=untimed))
+        refiner = Refiner(prices=opened.prices, score=score, n=request.refine, seed=request.seed, progress=self._progress)
+        chosen = tuple(self._aimed(opened, outcome, target, refiner) for target in (request.latency, *request.front))
+        first, comparison = chosen[0], None
         if request.compare:
-            best = Scored(plan=hits[0].plan, score=scores[0], predicted_s=opened.prices.latency_s(hits[0].plan))
+            best = Scored(plan=first.hit.plan, score=first.score, predicted_s=opened.prices.latency_s(first.hit.plan))
             comparison = compared(best, opened.prices, score, n=request.compare, seed=request.seed, progress=self._progress)
         if request.out is not None:
-            keep_chosen(request.out, hits, scores, comparison)
-            append_log(request.out, {"event": "chosen", "architecture": list(hits[0].plan.labels), "latency_s": hits[0].latency_s})
-        return _Aimed(hits=tuple(hits), scores=scores, comparison=comparison)
+            keep_chosen(request.out, chosen, comparison)
+            append_log(request.out, {"event": "chosen", "architecture": list(first.hit.plan.labels), "latency_s": first.hit.latency_s})
+        return _Aimed(chosen=chosen, comparison=comparison)
 
     def _finish(self, found: "_Found", *, seconds: float) -> SearchResult:
         request, opened, tuned = self._request, found.opened, found.tuned
         hit = found.aimed.hit
         model = network_of(opened.space, hit.plan, tuned.model)
         final = self._measured_again(opened, hit, model)
-        hits = (final, *found.aimed.hits[1:])
+        own, *others = found.aimed.chosen
         value = {
             **headline(request, opened, final, found.outcome),
             "accuracy": accuracy(tuned.model, opened.data.test, gate=untimed),
             "accuracy_validation": tuned.accuracy_validation,
-            "accuracy_inherited": found.aimed.scores[0],
+            "accuracy_inherited": own.score,
+            "refined": own.to_json() if request.refine else None,
             "compared": found.aimed.comparison,
             "step_cost_ratio": found.step_ratio,
-            "front": [front_row(one, opened, inherited) for one, inherited in zip(hits, found.aimed.scores, strict=True)],
+            "front": [front_row(one.hit, opened, one.score) for one in (replace(own, hit=final), *others)],
             "fine_tune": {"history": list(history_of(tuned)), "seconds": tuned.seconds},
             "warnings": list(warnings_of(tuned)),
             "settings": settings_of(request, opened.space),
@@ -265,15 +268,18 @@ class _Run:
         }
         return _written(request, model, hit.plan, with_figures(value, opened, final))
 
-    def _aimed(self, opened: Opened, outcome: SearchOutcome, target: Any) -> Hit:  # noqa: ANN401 - LatencyTarget
-        return aim(
-            lambda most_s: choose(outcome.net, opened.prices, most_s),
-            opened.prices,
+    def _aimed(self, opened: Opened, outcome: SearchOutcome, target: LatencyTarget, refiner: Refiner) -> Refined:
+        prices, reference_s = opened.prices, opened.reference_s
+        measure = None if opened.bench is None else opened.bench.measure
+        likeliest = aim(
+            lambda most_s: choose(outcome.net, prices, most_s),
+            prices,
             target,
-            measure=None if opened.bench is None else opened.bench.measure,
-            reference_s=opened.reference_s,
+            measure=measure,
+            reference_s=reference_s,
             progress=self._progress,
         )
+        return refiner.refined(likeliest, lambda plans: shoot(plans, prices, target, measure=measure, reference_s=reference_s))
 
     def _trained(self, outcome: SearchOutcome, plan: ArchPlan, data: Dataset) -> FineTuneResult:
         request = self._request

@@ -7,6 +7,8 @@ from edgewise._core.errors import UsageError
 from edgewise._core.units import LatencyTarget
 from edgewise.recipes.requests import DataRequest, DeviceRequest
 
+REFINED = 64
+"""Networks judged before one is taken."""
 LEAST_COMPARED = 4
 """Networks that chance and evolution are judged by: fewer have no spread, and no second generation."""
 
@@ -49,6 +51,8 @@ class SearchRequest:
         widths_from: A file that ``profile --json`` wrote for ``space:NAME``; stage widths move to its candidates.
         course: How the search goes.
         front: Further targets, for networks of the same supernet that are measured and not trained.
+        refine: So many networks of the target's latency are judged with the supernet's weights, beginning with the likeliest, and the
+            best is taken; 0 to take the likeliest.
         compare: So many random networks of the same latency, and as many found by evolution, are judged beside the one found,
             with the supernet's weights; 0 for none.
         inherit: Training begins with the supernet's weights; else from the start.
@@ -66,6 +70,7 @@ class SearchRequest:
     widths_from: Path | None = None
     course: SearchCourse = field(default_factory=SearchCourse)
     front: tuple[LatencyTarget, ...] = ()
+    refine: int = REFINED
     compare: int = 0
     inherit: bool = True
     batch_size: int = 128
@@ -79,6 +84,8 @@ class SearchRequest:
             raise UsageError("a search trains a network, and so needs --data, got none; add --data digits or imagefolder:PATH")
         if self.seed < 0:
             raise UsageError(f"--seed must be 0 or more, got {self.seed}")
+        if self.refine != 0 and self.refine < LEAST_COMPARED:
+            raise UsageError(f"--refine must be 0 or at least {LEAST_COMPARED}, got {self.refine}")
         if self.compare != 0 and self.compare < LEAST_COMPARED:
             raise UsageError(f"--compare must be 0 or at least {LEAST_COMPARED}, got {self.compare}; fewer networks have no spread")
         if self.batch_size < 1:

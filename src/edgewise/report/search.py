@@ -5,7 +5,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from edgewise._core.showing import beside_chance
+from edgewise._core.showing import chance_alone, judged_best
 from edgewise.report import render, words
 from edgewise.report.charts import Point, pareto_scatter, prediction_scatter
 from edgewise.report.charts.scale import Scale
@@ -150,6 +150,7 @@ def _rows(value: Mapping[str, Any]) -> list[dict[str, str]]:
         ("latency predicted", words.ms(value["predicted_s"]), "sum of its parts"),
         ("latency measured", words.ms(value["measured_s"]), f"minimum, {words.percent(value['miss'], digits=1, sign=True)} off the target"),
         ("test accuracy", words.percent(accuracy), f"{words.percent(value['accuracy_inherited'])} validation before training"),
+        *_judged(value.get("refined")),
         *_chance(value.get("compared")),
         ("MACs", words.count(value["macs"]), "counted"),
         ("parameters", words.count(value["params"]), "counted"),
@@ -159,11 +160,18 @@ def _rows(value: Mapping[str, Any]) -> list[dict[str, str]]:
     return [{"name": name, "figure": figure, "note": note} for name, figure, note in found]
 
 
+def _judged(refined: Mapping[str, Any] | None) -> list[tuple[str, str, str]]:
+    """The row that says how many networks were judged before one was taken."""
+    if refined is None:
+        return []
+    return [("taken", words.percent(refined["found"]), f"validation, the supernet's weights: {judged_best(refined)}")]
+
+
 def _chance(compared: Mapping[str, Any] | None) -> list[tuple[str, str, str]]:
     """The row that compares what was found with chance, where that was asked for."""
     if compared is None:
         return []
-    return [("beside chance", words.percent(compared["found"]), f"validation, the supernet's weights: {beside_chance(compared)}")]
+    return [("beside chance", words.percent(compared["found"]), f"validation, the supernet's weights: {chance_alone(compared)}")]
 
 
 def _target_name(row: Mapping[str, Any], place: int) -> str:

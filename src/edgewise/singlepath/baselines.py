@@ -152,9 +152,10 @@ def evolve(
     watcher.start("evolutionary search", course.population * (course.generations + 1))
     begin = [plan for plan in course.begin if window.contains(prices.latency_s(plan))][: course.population]
     begin += [draw_in_window(prices, window, rng) for _ in range(course.population - len(begin))]
-    found = {}
+    found: dict[ArchPlan, Scored] = {}
     for plan in begin:
-        found[plan] = _scored(plan, prices, score)
+        if plan not in found:
+            found[plan] = _scored(plan, prices, score)
         watcher.advance()
     for _ in range(course.generations):
         parents = sorted(found.values(), key=lambda one: -one.score)[: max(2, course.population // 2)]

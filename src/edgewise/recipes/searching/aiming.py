@@ -146,11 +146,9 @@ def aim(
     Raises:
         TargetError: No network is so fast by the prices.
     """
-    target_s = target.seconds(reference_s)
+    aim_s, best = target.seconds(reference_s), None
     if measure is None:
-        plan = choose(target_s)
-        return Hit(plan=plan, predicted_s=prices.latency_s(plan), target_s=target_s)
-    aim_s, best = target_s, None
+        return shoot([choose(aim_s)], prices, target, measure=None, reference_s=reference_s)[0]
     seen: set[ArchPlan] = set()
     for number in range(1, _MOST_TRIES + 1):
         try:
@@ -162,15 +160,7 @@ def aim(
         if plan in seen:
             break
         seen.add(plan)
-        reference, (sample,) = measure([plan])
-        hit = Hit(
-            plan=plan,
-            predicted_s=prices.latency_s(plan),
-            sample=sample,
-            reference=reference,
-            target_s=target.seconds(reference.min_s),
-            tries=number,
-        )
+        hit = replace(shoot([plan], prices, target, measure=measure, reference_s=reference_s)[0], tries=number)
         progress.note(f"try {number}: {format_seconds(hit.latency_s)} measured for {format_seconds(hit.target_s)} ({hit.miss:+.1%})")
         best = hit if best is None or _worse(best) > _worse(hit) else best
         if -TOLERANCE + _CLOSE <= hit.miss <= 0:
@@ -178,6 +168,28 @@ def aim(
         aim_s = max(prices.range_s[0] * (1 + 1e-6), aim_s * _correction(hit.miss) * (1 - _CLOSE / 2))
     assert best is not None
     return replace(best, tries=len(seen))
+
+
+def shoot(plans: Sequence[ArchPlan], prices: Prices, target: LatencyTarget, *, measure: Measure | None, reference_s: float) -> list[Hit]:
+    """Networks beside a target, measured in one run with the reference; predicted where nothing can be measured.
+
+    Args:
+        plans: The networks.
+        prices: What choices take.
+        target: The target.
+        measure: Gives timings of the reference and of networks; none where nothing can be measured.
+        reference_s: Latency of the reference where it is not measured.
+    """
+    predicted = [prices.latency_s(plan) for plan in plans]
+    if measure is None:
+        target_s = target.seconds(reference_s)
+        return [Hit(plan=plan, predicted_s=seconds, target_s=target_s) for plan, seconds in zip(plans, predicted, strict=True)]
+    reference, samples = measure(plans)
+    target_s = target.seconds(reference.min_s)
+    return [
+        Hit(plan=plan, predicted_s=seconds, sample=sample, reference=reference, target_s=target_s)
+        for plan, seconds, sample in zip(plans, predicted, samples, strict=True)
+    ]
 
 
 def _correction(miss: float) -> float:

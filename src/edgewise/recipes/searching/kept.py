@@ -14,6 +14,7 @@ from edgewise.ir import ArchPlan
 from edgewise.measure.sampling import Sample
 from edgewise.recipes.searching.aiming import Hit
 from edgewise.recipes.searching.opening import Opened
+from edgewise.recipes.searching.refining import Refined
 from edgewise.recipes.unfinished import check_same
 from edgewise.space import Space
 from edgewise.space.prices import Prices
@@ -101,7 +102,7 @@ def kept_search(folder: Path, settings: Mapping[str, Any]) -> KeptSearch | None:
     return found
 
 
-def keep_chosen(folder: Path, hits: Sequence[Hit], scores: Sequence[float], comparison: Mapping[str, Any] | None = None) -> None:
+def keep_chosen(folder: Path, chosen: Sequence[Refined], comparison: Mapping[str, Any] | None = None) -> None:
     """Writes down the networks chosen: what was measured on the way decided on them, and is not the same twice.
 
     Raises:
@@ -109,21 +110,23 @@ def keep_chosen(folder: Path, hits: Sequence[Hit], scores: Sequence[float], comp
     """
     rows = [
         {
-            "plan": hit.plan.to_json(),
-            "predicted_s": hit.predicted_s,
-            "target_s": hit.target_s,
-            "sample_s": None if hit.sample is None else list(hit.sample.times_s),
-            "reference_s": None if hit.reference is None else list(hit.reference.times_s),
-            "tries": hit.tries,
-            "score": score,
+            "plan": one.hit.plan.to_json(),
+            "predicted_s": one.hit.predicted_s,
+            "target_s": one.hit.target_s,
+            "sample_s": None if one.hit.sample is None else list(one.hit.sample.times_s),
+            "reference_s": None if one.hit.reference is None else list(one.hit.reference.times_s),
+            "tries": one.hit.tries,
+            "score": one.score,
+            "likeliest": one.likeliest,
+            "judged": one.judged,
         }
-        for hit, score in zip(hits, scores, strict=True)
+        for one in chosen
     ]
     write_json(folder / CHOSEN_FILE, {"networks": rows, "compared": comparison})
 
 
-def kept_chosen(folder: Path) -> tuple[tuple[Hit, ...], tuple[float, ...], Mapping[str, Any] | None] | None:
-    """The networks chosen before, their scores, and what they were compared with; none where it did not come that far.
+def kept_chosen(folder: Path) -> tuple[tuple[Refined, ...], Mapping[str, Any] | None] | None:
+    """The networks chosen before, and what they were compared with; none where it did not come that far.
 
     Raises:
         RunError: The file is damaged.
@@ -133,21 +136,21 @@ def kept_chosen(folder: Path) -> tuple[tuple[Hit, ...], tuple[float, ...], Mappi
         return None
     try:
         value = json.loads(path.read_bytes())
-        rows = value["networks"]
-        hits = tuple(
-            Hit(
-                plan=ArchPlan.from_json(row["plan"]),
-                predicted_s=float(row["predicted_s"]),
-                target_s=float(row["target_s"]),
-                sample=_sample(row["sample_s"]),
-                reference=_sample(row["reference_s"]),
-                tries=int(row["tries"]),
-            )
-            for row in rows
-        )
-        return hits, tuple(float(row["score"]) for row in rows), value.get("compared")
+        return tuple(_chosen(row) for row in value["networks"]), value.get("compared")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{path} is damaged ({' '.join(str(error).split())}); delete the folder and start again") from error
+
+
+def _chosen(row: Mapping[str, Any]) -> Refined:
+    hit = Hit(
+        plan=ArchPlan.from_json(row["plan"]),
+        predicted_s=float(row["predicted_s"]),
+        target_s=float(row["target_s"]),
+        sample=_sample(row["sample_s"]),
+        reference=_sample(row["reference_s"]),
+        tries=int(row["tries"]),
+    )
+    return Refined(hit=hit, score=float(row["score"]), likeliest=float(row["likeliest"]), judged=int(row["judged"]))
 
 
 def _sample(times_s: Sequence[float] | None) -> Sample | None:

@@ -25,6 +25,7 @@ def settings_of(request: SearchRequest, space: Space) -> dict[str, Any]:
         "reference": request.reference,
         "data": json.loads(json.dumps(asdict(request.data))) if request.data else None,
         "course": asdict(request.course),
+        "refine": request.refine,
         "compare": request.compare,
         "inherit": request.inherit,
         "batch size": request.batch_size,
