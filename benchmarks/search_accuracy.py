@@ -40,7 +40,6 @@ from edgewise.measure.settings import RuntimeSettings
 from edgewise.models.weights import load_weights, save_weights
 from edgewise.recipes.profile import open_device
 from edgewise.recipes.requests import DeviceRequest
-from edgewise.recipes.search_request import REFINED
 from edgewise.recipes.searching.aiming import Bench, aim, calibrated, network_of, shoot
 from edgewise.recipes.searching.prices import prices_on
 from edgewise.recipes.searching.refining import Refiner
@@ -57,7 +56,7 @@ from edgewise.train.data import Dataset, DataSpec, open_data
 from edgewise.train.evaluate import accuracy
 from edgewise.train.loop import FineTune, fine_tune
 
-N_RANDOM, N_SEEDS = 8, 2
+N_RANDOM, N_JUDGED = 8, 64
 TARGETS = (0.7, 0.85, 1.0)
 """Shares of the reference's latency; the last is the one that is compared."""
 LR = 0.1
@@ -236,7 +235,7 @@ def part_choose(job: Comparison) -> None:
             )
             if share == TARGETS[-1]:
                 likeliest = hit.plan
-                refiner = Refiner(prices=prices, score=score_of(job, net), n=REFINED, progress=Watch(1e9))
+                refiner = Refiner(prices=prices, score=score_of(job, net), n=N_JUDGED, progress=Watch(1e9))
                 refined = refiner.refined(hit, partial(shoot, prices=prices, target=target, measure=bench.measure, reference_s=reference_s))
                 hit = refined.hit
             counts = counts_of(job.space, hit.plan)

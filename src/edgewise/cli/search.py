@@ -12,7 +12,7 @@ from edgewise.cli import render
 from edgewise.cli.output import check_destination, show
 from edgewise.cli.progress import watch
 from edgewise.recipes.requests import DataRequest, DeviceRequest
-from edgewise.recipes.search_request import REFINED, SearchCourse, SearchRequest
+from edgewise.recipes.search_request import SearchCourse, SearchRequest
 
 
 def search(
@@ -31,7 +31,7 @@ def search(
     ] = None,
     refine: Annotated[
         int, typer.Option("--refine", metavar="N", help="Judge N networks of that latency with its weights, take the best; 0 for none.")
-    ] = REFINED,
+    ] = 0,
     compare: Annotated[
         int, typer.Option("--compare", metavar="N", help="Judge N random and N evolved networks of that latency as well; 0 for none.")
     ] = 0,

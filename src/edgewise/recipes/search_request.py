@@ -7,8 +7,6 @@ from edgewise._core.errors import UsageError
 from edgewise._core.units import LatencyTarget
 from edgewise.recipes.requests import DataRequest, DeviceRequest
 
-REFINED = 64
-"""Networks judged before one is taken."""
 LEAST_COMPARED = 4
 """Networks that chance and evolution are judged by: fewer have no spread, and no second generation."""
 
@@ -70,7 +68,7 @@ class SearchRequest:
     widths_from: Path | None = None
     course: SearchCourse = field(default_factory=SearchCourse)
     front: tuple[LatencyTarget, ...] = ()
-    refine: int = REFINED
+    refine: int = 0
     compare: int = 0
     inherit: bool = True
     batch_size: int = 128

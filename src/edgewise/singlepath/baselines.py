@@ -4,10 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from edgewise._core.errors import TargetError, UsageError
 from edgewise._core.progress import Progress, SilentProgress
 from edgewise.ir.arch import ArchPlan
+from edgewise.singlepath.derive import derive
 from edgewise.singlepath.supernet import Supernet
 from edgewise.space.drawing import crossed, draw_architecture, mutated, neighbours
 from edgewise.space.prices import Prices
@@ -16,6 +18,7 @@ from edgewise.train.batches import Batches
 from edgewise.train.calibrate import recalibrate_batch_norm
 from edgewise.train.evaluate import accuracy
 from edgewise.train.gate import Gate
+from edgewise.train.precision import mixed_precision, uses_bf16
 
 _MOST_DRAWS, _MOST_MOVES = 200, 200
 
@@ -61,20 +64,23 @@ Score = Callable[[ArchPlan], float]
 def inherited_score(net: Supernet, train: Batches, validation: Batches, *, n_batches: int = 8, gate: Gate | None = None) -> Score:
     """A function that judges a network by the supernet's weights: norms recalibrated for it, then accuracy.
 
-    The supernet's statistics change on the way; its weights do not.
+    The network itself is judged, with a copy of its weights: the supernet would compute all that it leaves out.
+    In bf16 where the processor computes in it.
 
     Args:
-        net: The supernet.
+        net: The supernet; not changed.
         train: Batches for the statistics.
         validation: Batches to be judged by.
         n_batches: Of ``train``.
         gate: Passed before every batch.
     """
+    device = net.thresholds.device
 
     def score(plan: ArchPlan) -> float:
-        held = net.restricted(plan)
-        recalibrate_batch_norm(held, train, n_batches=n_batches, gate=gate)
-        return accuracy(held, validation, gate=gate)
+        child = derive(net, plan).to(memory_format=torch.channels_last)
+        with mixed_precision(device, bf16=uses_bf16("auto", device)):
+            recalibrate_batch_norm(child, train, n_batches=n_batches, gate=gate)
+            return accuracy(child, validation, gate=gate)
 
     return score
 

@@ -24,8 +24,10 @@ from edgewise.train.checkpoint import Checkpoint, Standing, fingerprint, load_ch
 from edgewise.train.faults import DivergedError
 from edgewise.train.gate import passing_together
 from edgewise.train.interrupts import StepShield
+from edgewise.train.layout import channels_last
+from edgewise.train.memory import kept_memory
 from edgewise.train.objective import cross_entropy
-from edgewise.train.precision import channels_last, mixed_precision, uses_bf16
+from edgewise.train.precision import mixed_precision, uses_bf16
 from edgewise.train.schedule import one_cycle
 from edgewise.train.sharding import agree_on_buffers, is_sharded, mean_over_processes, rank_and_size, shard, spread
 from edgewise.train.stepping import momenta, set_momenta
@@ -141,7 +143,7 @@ class _Searcher:
             self._save()
         self._progress.start("searching", self._n_steps - self._step)
         devices = [self._device] if self._device.type == "cuda" else []
-        with torch.random.fork_rng(devices), self._shield.installed():
+        with torch.random.fork_rng(devices), self._shield.installed(), kept_memory():
             try:
                 while self._step < self._n_steps:
                     self._run_epoch(trained)

@@ -8,9 +8,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from edgewise._core.errors import DataError, UsageError
 from edgewise.train.batches import Batches, call, device_of, to_device
-from edgewise.train.evaluate import evaluation_mode
 from edgewise.train.faults import DivergedError
 from edgewise.train.gate import Gate, passing
+from edgewise.train.layout import LaidOut, evaluation_mode
+from edgewise.train.memory import kept_memory
 
 N_BATCHES = 50
 """Batches that statistics are averages over."""
@@ -68,16 +69,16 @@ def recalibrate_batch_norm(model: nn.Module, batches: Batches, *, n_batches: int
 
 
 def _average(model: nn.Module, norms: list[_BatchNorm], batches: Batches, gate: Gate | None) -> None:
-    device = device_of(model)
+    device, laid_out = device_of(model), LaidOut(model)
     n_used = 0
-    with evaluation_mode(model), torch.no_grad():
+    with evaluation_mode(model), torch.no_grad(), kept_memory():
         for norm in norms:
             norm.reset_running_stats()
             norm.momentum = None  # torch's word for the average over all batches seen
             norm.training = True
         for inputs, _ in batches:
             with passing(gate):
-                call(model, to_device(inputs, device))
+                call(model, laid_out(to_device(inputs, device)))
             n_used += 1
     if n_used == 0:
         raise DataError("batch norms need at least 1 batch to be recalibrated, got none")

@@ -1,7 +1,6 @@
 """How often a classifier is right, and how sure it is."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +10,8 @@ from edgewise._core.errors import DataError
 from edgewise.train.batches import Batches, call, device_of, to_device
 from edgewise.train.faults import DivergedError
 from edgewise.train.gate import Gate, passing
+from edgewise.train.layout import LaidOut, evaluation_mode
+from edgewise.train.memory import kept_memory
 
 
 def accuracy(model: nn.Module, batches: Batches, *, gate: Gate | None = None) -> float:
@@ -57,11 +58,11 @@ def mean_cross_entropy(model: nn.Module, batches: Batches, *, gate: Gate | None 
 def _mean(model: nn.Module, batches: Batches, summed: Callable[[Tensor, Tensor], float], *, gate: Gate | None) -> float:
     """A sum over the images of each batch, from logits and classes; its mean over all images."""
     total, n_images = 0.0, 0
-    device = device_of(model)
-    with evaluation_mode(model), torch.no_grad():
+    device, laid_out = device_of(model), LaidOut(model)
+    with evaluation_mode(model), torch.no_grad(), kept_memory():
         for inputs, target in batches:
             with passing(gate):
-                logits = call(model, to_device(inputs, device))
+                logits = call(model, laid_out(to_device(inputs, device)))
             if not isinstance(logits, Tensor) or logits.ndim != 2:
                 raise DataError(f"judging needs a model that gives logits (b, classes), got {_form(logits)}; pass your own evaluate")
             if torch.isnan(logits).any():
@@ -76,18 +77,6 @@ def _mean(model: nn.Module, batches: Batches, summed: Callable[[Tensor, Tensor],
 def accuracy_on(model: nn.Module, batches: Batches | None, *, gate: Gate | None = None) -> float | None:
     """The accuracy on a part of the data; none where there is no such part."""
     return None if batches is None else accuracy(model, batches, gate=gate)
-
-
-@contextmanager
-def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode for the time being; every module gets back the mode that it had."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 def _form(output: object) -> str:

@@ -1,15 +1,11 @@
-"""Whether and how a network is trained in bf16 and with channels last."""
+"""Whether and how a network is trained in bf16."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal
 
 import torch
-from torch import nn
 from torch.overrides import TorchFunctionMode
-
-from edgewise.train.batches import call
-from edgewise.train.evaluate import evaluation_mode
 
 Bf16 = bool | Literal["auto"]
 """``auto``: where the processor multiplies bf16 numbers faster than fp32."""
@@ -72,23 +68,3 @@ def _single(value: Any) -> Any:  # noqa: ANN401 - any argument of a function
 def _is_depthwise(input: torch.Tensor, weight: torch.Tensor, *_: object, **__: object) -> bool:
     """Whether a convolution called with these arguments has several groups of one channel each."""
     return input.ndim == 4 and weight.shape[1] == 1 and input.shape[1] > 1
-
-
-def takes_channels_last(model: nn.Module, inputs: Any) -> bool:  # noqa: ANN401 - any model's inputs
-    """Whether the model runs with channels last; one that flattens by ``view`` may not.
-
-    Args:
-        model: The network, already converted.
-        inputs: A batch, already converted.
-    """
-    try:
-        with evaluation_mode(model), torch.no_grad():
-            call(model, inputs)
-    except RuntimeError:
-        return False
-    return True
-
-
-def channels_last(value: torch.Tensor) -> torch.Tensor:
-    """A batch of images with their channels last in memory; other tensors as they are."""
-    return value.contiguous(memory_format=torch.channels_last) if value.ndim == 4 else value
