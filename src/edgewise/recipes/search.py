@@ -35,13 +35,12 @@ from edgewise.recipes.unfinished import check_same
 from edgewise.report.search import render_search
 from edgewise.singlepath.baselines import Scored, inherited_score
 from edgewise.singlepath.choosing import choose
-from edgewise.singlepath.derive import derive
+from edgewise.singlepath.derive import inherited
 from edgewise.singlepath.search import SearchOutcome, search
 from edgewise.singlepath.settings import SearchSettings
 from edgewise.singlepath.step_cost import step_cost_ratio
 from edgewise.singlepath.supernet import Supernet
 from edgewise.space import Space
-from edgewise.train.calibrate import recalibrate_batch_norm
 from edgewise.train.checkpoint import Checkpoint
 from edgewise.train.data import Dataset
 from edgewise.train.evaluate import accuracy
@@ -284,10 +283,7 @@ class _Run:
     def _trained(self, outcome: SearchOutcome, plan: ArchPlan, data: Dataset) -> FineTuneResult:
         request = self._request
         assert request.data is not None
-        child = network_of(outcome.net.space, plan).model
-        if request.inherit:
-            recalibrate_batch_norm(outcome.net.restricted(plan), data.train, gate=untimed)
-            child = derive(outcome.net, plan).eval()
+        child = inherited(outcome.net, plan, data.train, gate=untimed) if request.inherit else network_of(outcome.net.space, plan).model
         lr = INHERITED_LR if request.inherit else SCRATCH_LR
         config, goal = FineTune(epochs=request.data.epochs, lr=lr, seed=request.seed), Goal(gate=untimed)
         return fine_tune(child, data, config=config, goal=goal, checkpoint=self._checkpoint(CHECKPOINT_FILE), progress=self._progress)

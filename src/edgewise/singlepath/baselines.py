@@ -4,18 +4,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from edgewise._core.errors import TargetError, UsageError
 from edgewise._core.progress import Progress, SilentProgress
 from edgewise.ir.arch import ArchPlan
-from edgewise.singlepath.derive import derive
+from edgewise.singlepath.derive import inherited
 from edgewise.singlepath.supernet import Supernet
 from edgewise.space.drawing import crossed, draw_architecture, mutated, neighbours
 from edgewise.space.prices import Prices
 from edgewise.space.solve import Window
 from edgewise.train.batches import Batches
-from edgewise.train.calibrate import recalibrate_batch_norm
 from edgewise.train.evaluate import accuracy
 from edgewise.train.gate import Gate
 from edgewise.train.precision import mixed_precision, uses_bf16
@@ -77,10 +75,8 @@ def inherited_score(net: Supernet, train: Batches, validation: Batches, *, n_bat
     device = net.thresholds.device
 
     def score(plan: ArchPlan) -> float:
-        child = derive(net, plan).to(memory_format=torch.channels_last)
         with mixed_precision(device, bf16=uses_bf16("auto", device)):
-            recalibrate_batch_norm(child, train, n_batches=n_batches, gate=gate)
-            return accuracy(child, validation, gate=gate)
+            return accuracy(inherited(net, plan, train, n_batches=n_batches, gate=gate), validation, gate=gate)
 
     return score
 

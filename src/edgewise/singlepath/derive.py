@@ -9,6 +9,24 @@ from edgewise.ir.arch import ArchPlan, BlockChoice
 from edgewise.models.mobile import InvertedBlock, MobileNet
 from edgewise.singlepath.block import SuperBlock
 from edgewise.singlepath.supernet import Supernet
+from edgewise.train.batches import Batches
+from edgewise.train.calibrate import N_BATCHES, recalibrate_batch_norm
+from edgewise.train.gate import Gate
+
+
+def inherited(supernet: Supernet, plan: ArchPlan, train: Batches, *, n_batches: int = N_BATCHES, gate: Gate | None = None) -> MobileNet:
+    """The network of a plan with inherited weights and batch norms measured anew, in evaluation mode.
+
+    Args:
+        supernet: The supernet; unchanged.
+        plan: A network of its space.
+        train: Batches for the statistics.
+        n_batches: How many of them.
+        gate: Passed before every batch.
+    """
+    child = derive(supernet, plan).eval()
+    recalibrate_batch_norm(child, train, n_batches=n_batches, gate=gate)
+    return child
 
 
 @torch.no_grad()

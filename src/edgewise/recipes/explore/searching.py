@@ -25,13 +25,12 @@ from edgewise.recipes.searching.prices import net_of
 from edgewise.recipes.sparsify.ratios import GRID, choose_for_macs
 from edgewise.recipes.sparsify.request import RatioRequest
 from edgewise.singlepath.choosing import choose
-from edgewise.singlepath.derive import derive
+from edgewise.singlepath.derive import inherited
 from edgewise.singlepath.search import search
 from edgewise.singlepath.settings import SearchSettings
 from edgewise.singlepath.supernet import Supernet
 from edgewise.space import Space
 from edgewise.space.prices import Prices
-from edgewise.train.calibrate import recalibrate_batch_norm
 from edgewise.train.checkpoint import Checkpoint
 
 PRICES_FILE, SEARCH_FILE = "prices.json", "search.safetensors"
@@ -120,8 +119,8 @@ class Searched:
         """A network with the weights that it inherits from the supernet, its batch norms measured anew."""
         plan, net = self.plan(architecture), self._searched()
         with torch_threads(self._opened.threads):
-            recalibrate_batch_norm(net.restricted(plan), self._opened.data.train, gate=untimed)
-        return network_of(self.space, plan, derive(net, plan).eval())
+            child = inherited(net, plan, self._opened.data.train, gate=untimed)
+        return network_of(self.space, plan, child)
 
     def ratios(self, architecture: tuple[str, ...], strength: float) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
         """Ratios of channels and positions for a share of the multiply-accumulates; none where gates cannot leave so little."""
