@@ -21,6 +21,7 @@ import json
 import statistics
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -29,6 +30,7 @@ from typing import Any
 import numpy as np
 import torch
 from result_files import figures_of, write_result
+from torch import nn
 
 from edgewise._core.files import write_json
 from edgewise._core.units import LatencyTarget
@@ -45,6 +47,7 @@ from edgewise.recipes.searching.prices import prices_on
 from edgewise.recipes.searching.refining import Refiner
 from edgewise.singlepath.baselines import Score, draw_in_window, inherited_score
 from edgewise.singlepath.choosing import choose
+from edgewise.singlepath.derive import inherited
 from edgewise.singlepath.search import search
 from edgewise.singlepath.settings import SearchSettings
 from edgewise.singlepath.supernet import Supernet
@@ -59,7 +62,7 @@ from edgewise.train.loop import FineTune, fine_tune
 N_RANDOM, N_JUDGED = 8, 64
 TARGETS = (0.7, 0.85, 1.0)
 """Shares of the reference's latency; the last is the one that is compared."""
-LR = 0.1
+LR, INHERITED_LR = 0.1, 0.05
 
 
 def reference_space() -> Space:
@@ -278,23 +281,19 @@ def part_inherited(job: Comparison) -> None:
 
 
 def part_train(job: Comparison) -> None:
-    """One network, from the start, as all of them."""
-    name = job.asked.network
+    """One network, from the start or from the supernet's weights, as all of them."""
+    name, inherits = job.asked.network, job.asked.inherit
     seed = int(name.rpartition("-")[2]) if name.startswith(("winner", "likeliest")) else 0
     if name == "reference":
         space, plan = reference_space(), reference_space().largest
     else:
         space, plan = job.space, job.plans()[name if name.startswith("random") else name.rpartition("-")[0]]
-    torch.manual_seed(seed)
-    model = network_of(space, plan).model
-    if seed:
-        for module in model.modules():
-            if hasattr(module, "reset_parameters"):
-                module.reset_parameters()
     data = job.data(seed)
+    model = started(job, plan, data) if inherits else drawn_anew(network_of(space, plan).model, seed)
     data = replace(data, validation=data.validation.first(500))  # looked at after every epoch; nothing is decided by it
-    checkpoint = Checkpoint(path=job.work / f"{name}.safetensors", resume=True)
-    config = FineTune(epochs=job.asked.epochs, lr=LR, seed=seed)
+    kept = f"{name}-inherited" if inherits else name
+    checkpoint = Checkpoint(path=job.work / f"{kept}.safetensors", resume=True)
+    config = FineTune(epochs=job.asked.epochs, lr=INHERITED_LR if inherits else LR, seed=seed)
     tuned = fine_tune(model, data, config=config, checkpoint=checkpoint, progress=Watch(job.asked.seconds))
     row = {
         "accuracy": accuracy(tuned.model, data.test),
@@ -302,29 +301,43 @@ def part_train(job: Comparison) -> None:
         "seconds": tuned.seconds,
         **asdict(counts_of(space, plan)),
     }
-    save_weights(tuned.model, job.work / f"{name}-trained.safetensors")
-    job.found = figures_of(job.asked.label, "setting")
-    job.write(trained={**job.found.get("trained", {}), name: row}, **verdict(job, name, row))
+    save_weights(tuned.model, job.work / f"{kept}-trained.safetensors")
+    way = "trained_inherited" if inherits else "trained"
+    rows = {**figures_of(job.asked.label, "setting").get(way, {}), name: row}
+    job.write(**{way: rows, f"verdict_{way}": verdict(rows)})
 
 
-def verdict(job: Comparison, name: str, row: dict[str, Any]) -> dict[str, Any]:
+def started(job: Comparison, plan: ArchPlan, data: Dataset) -> nn.Module:
+    """A network with the supernet's weights."""
+    net = job.supernet()
+    load_weights(net, job.work / "supernet.safetensors")
+    return inherited(net, plan, data.train)
+
+
+def drawn_anew(model: nn.Module, seed: int) -> nn.Module:
+    """A network with weights drawn by a seed; those of seed 0 are its own."""
+    torch.manual_seed(seed)
+    for module in model.modules() if seed else ():
+        if hasattr(module, "reset_parameters"):
+            module.reset_parameters()
+    return model
+
+
+def verdict(rows: Mapping[str, Any]) -> dict[str, Any] | None:
     """Winner against reference and against chance, as far as networks are trained."""
-    rows = {**job.found.get("trained", {}), name: row}
     drawn = [one["accuracy"] for key, one in rows.items() if key.startswith("random")]
     winners = [one["accuracy"] for key, one in rows.items() if key.startswith("winner")]
     if len(drawn) < 2 or not winners:
-        return {}
+        return None
     mean, deviation = statistics.mean(drawn), statistics.stdev(drawn)
     return {
-        "verdict": {
-            "winner_mean": statistics.mean(winners),
-            "winner_seeds": len(winners),
-            "random_mean": mean,
-            "random_deviation": deviation,
-            "random_networks": len(drawn),
-            "deviations_above": (statistics.mean(winners) - mean) / deviation if deviation else None,
-            "reference": rows.get("reference", {}).get("accuracy"),
-        }
+        "winner_mean": statistics.mean(winners),
+        "winner_seeds": len(winners),
+        "random_mean": mean,
+        "random_deviation": deviation,
+        "random_networks": len(drawn),
+        "deviations_above": (statistics.mean(winners) - mean) / deviation if deviation else None,
+        "reference": rows.get("reference", {}).get("accuracy"),
     }
 
 
@@ -364,6 +377,7 @@ def main() -> int:
     arguments.add_argument("--space", default="cifar")
     arguments.add_argument("--network", default="reference")
     arguments.add_argument("--epochs", type=float, default=10.0)
+    arguments.add_argument("--inherit", action="store_true", help="train from the supernet's weights")
     arguments.add_argument("--search-epochs", type=float, default=8.0)
     arguments.add_argument("--images", type=int, default=0, help="training images; 0 for all")
     arguments.add_argument("--seconds", type=float, default=1e9, help="then stop, to go on with the next call")
