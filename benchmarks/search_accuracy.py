@@ -207,7 +207,7 @@ def bench_of(job: Comparison, database: LatencyDatabase) -> Bench:
 
 def part_search(job: Comparison) -> None:
     """The search itself."""
-    settings = SearchSettings(epochs=job.asked.search_epochs)
+    settings = SearchSettings(epochs=job.asked.search_epochs, whole=job.asked.whole)
     target_s = json.loads((job.work / "prices.json").read_text())["reference_s"] * TARGETS[-1]
     checkpoint = Checkpoint(path=job.work / "search.safetensors", resume=True)
     outcome = search(
@@ -378,6 +378,7 @@ def main() -> int:
     arguments.add_argument("--network", default="reference")
     arguments.add_argument("--epochs", type=float, default=10.0)
     arguments.add_argument("--inherit", action="store_true", help="train from the supernet's weights")
+    arguments.add_argument("--whole", type=float, default=0.5, help="share of the exploring steps in which all is open")
     arguments.add_argument("--search-epochs", type=float, default=8.0)
     arguments.add_argument("--images", type=int, default=0, help="training images; 0 for all")
     arguments.add_argument("--seconds", type=float, default=1e9, help="then stop, to go on with the next call")

@@ -25,7 +25,7 @@ from edgewise.api.arguments import (
     watcher_of,
 )
 from edgewise.recipes.requests import IMAGENET_MEAN, IMAGENET_STD, LEARNING_RATE, DeviceRequest, FitRequest, ProfileRequest
-from edgewise.recipes.search_request import SearchCourse, SearchRequest
+from edgewise.recipes.search_request import REFINED, SearchCourse, SearchRequest
 
 if TYPE_CHECKING:
     from torch import nn
@@ -222,7 +222,7 @@ def search(
     data: "Data",
     device: str | DeviceRequest = "onnxruntime-cpu",
     front: Sequence[str | float] = (),
-    refine: int = 0,
+    refine: int = REFINED,
     compare: int = 0,
     epochs: float = 10.0,
     out: str | Path | None = None,

@@ -12,7 +12,7 @@ from edgewise.cli import render
 from edgewise.cli.output import check_destination, show
 from edgewise.cli.progress import watch
 from edgewise.recipes.requests import DataRequest, DeviceRequest
-from edgewise.recipes.search_request import SearchCourse, SearchRequest
+from edgewise.recipes.search_request import REFINED, SearchCourse, SearchRequest
 
 
 def search(
@@ -31,7 +31,7 @@ def search(
     ] = None,
     refine: Annotated[
         int, typer.Option("--refine", metavar="N", help="Judge N networks of that latency with its weights, take the best; 0 for none.")
-    ] = 0,
+    ] = REFINED,
     compare: Annotated[
         int, typer.Option("--compare", metavar="N", help="Judge N random and N evolved networks of that latency as well; 0 for none.")
     ] = 0,
@@ -39,6 +39,7 @@ def search(
         float, typer.Option("--search-epochs", metavar="N", help="Passes of the search over the training data.")
     ] = 8.0,
     explore: Annotated[float, typer.Option("--explore", metavar="S", help="Share of them that draws all choices equally.")] = 0.6,
+    whole: Annotated[float, typer.Option("--whole", metavar="S", help="Share of those that trains the largest network first.")] = 0.5,
     loss: Annotated[str, typer.Option("--loss", metavar="L", help="lagrangian (lands on the target), hinge or log.")] = "lagrangian",
     strength: Annotated[float, typer.Option("--strength", metavar="W", help="Weight of the runtime in the loss.")] = 1.0,
     form: Annotated[str, typer.Option("--form", metavar="F", help="exact, or published: the authors' masks and norms.")] = "exact",
@@ -80,6 +81,7 @@ def search(
         course=SearchCourse(
             epochs=search_epochs,
             explore=explore,
+            whole=whole,
             loss=loss,
             strength=strength,
             form=form,

@@ -157,6 +157,7 @@ class _Run:
         self._settings = SearchSettings(
             epochs=course.epochs,
             explore=course.explore,
+            whole=course.whole,
             lr=course.lr,
             threshold_lr=course.threshold_lr,
             loss=course.loss,

@@ -7,6 +7,8 @@ from edgewise._core.errors import UsageError
 from edgewise._core.units import LatencyTarget
 from edgewise.recipes.requests import DataRequest, DeviceRequest
 
+REFINED = 64
+"""Networks judged before one is taken."""
 LEAST_COMPARED = 4
 """Networks that chance and evolution are judged by: fewer have no spread, and no second generation."""
 
@@ -18,6 +20,7 @@ class SearchCourse:
     Attributes:
         epochs: Passes of the search over the training part.
         explore: Share of them in which all choices are drawn equally often.
+        whole: Share of those, the first ones, in which every block does the most it can.
         loss: ``lagrangian``, ``hinge`` or ``log``.
         strength: Weight of the runtime term.
         form: ``exact`` or ``published``.
@@ -28,6 +31,7 @@ class SearchCourse:
 
     epochs: float = 8.0
     explore: float = 0.6
+    whole: float = 0.5
     loss: str = "lagrangian"
     strength: float = 1.0
     form: str = "exact"
@@ -68,7 +72,7 @@ class SearchRequest:
     widths_from: Path | None = None
     course: SearchCourse = field(default_factory=SearchCourse)
     front: tuple[LatencyTarget, ...] = ()
-    refine: int = 0
+    refine: int = REFINED
     compare: int = 0
     inherit: bool = True
     batch_size: int = 128

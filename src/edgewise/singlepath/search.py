@@ -121,6 +121,7 @@ class _Searcher:
         self._per_epoch = count_batches(data.train)
         self._n_steps = max(1, round(settings.epochs * self._per_epoch))
         self._explored = round(settings.explore * self._n_steps)
+        self._whole = round(settings.whole * self._explored)
         self._device = net.thresholds.device
         self._bf16 = uses_bf16(settings.bf16, self._device)
         self._ce = cross_entropy(settings.label_smoothing)
@@ -212,7 +213,9 @@ class _Searcher:
         n_gates = self._net.thresholds.numel()
         published = self._settings.form == "published"
         if not self._counts and not published:
-            return Steering(mode="given", values=values_of(self._net.space, draw_architecture(self._net.space, rng)))
+            space = self._net.space
+            plan = space.largest if self._step < self._whole else draw_architecture(space, rng)
+            return Steering(mode="given", values=values_of(space, plan))
         if published:
             kept = torch.from_numpy(rng.random(n_gates)) < KEEP
             return HARD if self._counts else Steering(mode="dropped", values=kept.float() / KEEP)

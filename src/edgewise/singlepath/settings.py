@@ -24,6 +24,8 @@ class SearchSettings:
     Attributes:
         epochs: Passes over the training part; positive.
         explore: Share of the steps in which every choice is drawn equally often and the runtime does not count, in [0, 1).
+        whole: Share of the exploring steps, the first ones, in which every block does the most it can, in [0, 1]. Without,
+            what is nested inside (the first half of the expanded channels) learns in every step and the rest in half of them.
         lr: Largest learning rate of the weights' cycle; positive.
         threshold_lr: Learning rate of the thresholds (Adam); positive.
         weight_decay: L2 penalty on kernels and matrices; not negative.
@@ -43,6 +45,7 @@ class SearchSettings:
 
     epochs: float = 8.0
     explore: float = 0.6
+    whole: float = 0.5
     lr: float = 0.1
     threshold_lr: float = 0.02
     weight_decay: float = 5e-5
@@ -65,6 +68,7 @@ class SearchSettings:
         rules = (
             ("--search-epochs", self.epochs, 0 < self.epochs < math.inf, "positive"),
             ("--explore", self.explore, 0 <= self.explore < 1, "in [0, 1)"),
+            ("--whole", self.whole, 0 <= self.whole <= 1, "in [0, 1]"),
             ("lr", self.lr, 0 < self.lr < math.inf, "positive and finite"),
             ("threshold_lr", self.threshold_lr, 0 < self.threshold_lr < math.inf, "positive and finite"),
             ("weight_decay", self.weight_decay, 0 <= self.weight_decay < math.inf, "finite and not negative"),
