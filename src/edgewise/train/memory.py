@@ -18,8 +18,8 @@ def kept_memory() -> Iterator[None]:
 
     A step of training allocates and frees maps of tens of megabytes. glibc maps and unmaps each of them anew, and the
     system clears every page. Without that, a step takes 2 to 11 % less time alone, and 6 to 22 % less where two trainings
-    run side by side (medians; ``benchmarks/results/training-speed.json``). At the end all is given back. May be nested, and
-    entered from several threads.
+    run side by side (medians; ``benchmarks/results/training-speed.json``). At the end all is given back. May be nested.
+    Threads with a heap of their own, and processes whose heap is in pieces, gain nothing by it.
 
     Example:
         >>> with kept_memory():
