@@ -129,6 +129,18 @@ def _cell(cell: object) -> str:
     return "—" if cell is None else str(cell)
 
 
+def by_inherited_weights(value: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a search's result says of networks that were judged with the supernet's weights, a line each.
+
+    Example:
+        >>> by_inherited_weights({"refined": {"judged": 64, "likeliest": 0.612, "found": 0.612}, "compared": None})
+        ("with the supernet's weights: 64 networks of that latency judged: the likeliest is taken, 61.2%",)
+    """
+    lines = [judged_best(value["refined"])] if value.get("refined") else []
+    lines += [beside_chance(value["compared"])] if value.get("compared") else []
+    return tuple(f"with the supernet's weights: {line}" for line in lines)
+
+
 def judged_best(refined: Mapping[str, Any]) -> str:
     """How the network taken was found among others of its latency, in words.
 

@@ -7,7 +7,7 @@ used: it is too heavy for ``edgewise --help``.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from edgewise._core.showing import beside_chance, judged_best
+from edgewise._core.showing import by_inherited_weights
 from edgewise._core.units import format_seconds
 from edgewise.cli.output import Value, columns
 
@@ -152,8 +152,7 @@ def search(value: Value) -> str:
         f"{measured}, {_seconds(value['predicted_s'])} {'simulated' if value['kind'] == 'simulated' else 'predicted'}",
         f"{value['macs']:,} MACs, {value['params']:,} parameters, one of {value['n_architectures']:,} networks",
         f"{value['accuracy']:.1%} of the test images right; {value['accuracy_inherited']:.1%} of the validation part before training",
-        *([f"with the supernet's weights: {judged_best(value['refined'])}"] if value.get("refined") else []),
-        *([f"with the supernet's weights: {beside_chance(value['compared'])}"] if value.get("compared") else []),
+        *by_inherited_weights(value),
         f"searched for {value['search_epochs']:g} epochs; a step took {value['step_cost_ratio']:.2f}x one of the largest child",
     ]
     front = [

@@ -6,7 +6,7 @@ Every latency stands beside its kind. Pictures are drawn for HTML alone.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from edgewise._core.showing import Card, Table, beside_chance, counted, judged_best
+from edgewise._core.showing import Card, Table, by_inherited_weights, counted
 from edgewise._core.units import format_seconds
 
 Value = Mapping[str, Any]
@@ -103,10 +103,7 @@ def search_card(value: Value) -> Card:
         ),
         numeric=(0, 1, 2, 3, 4),
     )
-    judged = [judged_best(value["refined"])] if value.get("refined") else []
-    judged += [beside_chance(value["compared"])] if value.get("compared") else []
-    notes = (f"with the supernet's weights: {text}" for text in judged)
-    return Card(title=title, tables=(blocks, front), notes=(*notes, *_places(value)))
+    return Card(title=title, tables=(blocks, front), notes=(*by_inherited_weights(value), *_places(value)))
 
 
 def explore_card(value: Value) -> Card:

@@ -11,7 +11,7 @@ from edgewise.ir.arch import ArchPlan
 from edgewise.models.initial import initialise
 from edgewise.models.mobile import classifier_of, head_of, stem_of
 from edgewise.singlepath.block import SuperBlock
-from edgewise.singlepath.gates import HARD, Steering, gate_spans, plan_of, values_of
+from edgewise.singlepath.gates import HARD, Steering, gate_spans, plan_of
 from edgewise.singlepath.settings import Form, Runtime
 from edgewise.space import Space
 from edgewise.space.prices import Prices
@@ -104,24 +104,3 @@ class Supernet(nn.Module):
     def decided(self) -> ArchPlan:
         """The network that norms and thresholds decide on now; a tie counts as the larger choice."""
         return plan_of(self.space, (self.excess() >= 0).float())
-
-    def restricted(self, plan: ArchPlan) -> "Restricted":
-        """The network of a plan with this supernet's weights, sharing them."""
-        return Restricted(self, plan)
-
-
-class Restricted(nn.Module):
-    """A supernet held at one network: gives scores alone, as any classifier does."""
-
-    def __init__(self, supernet: Supernet, plan: ArchPlan) -> None:
-        """Shares the supernet's tensors."""
-        super().__init__()
-        supernet.space.check(plan)
-        self.supernet = supernet
-        self.register_buffer("values", values_of(supernet.space, plan), persistent=False)
-        self.values: Tensor
-
-    def forward(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b classes"]:
-        """Scores of each class."""
-        scores, _ = self.supernet(images, Steering(mode="given", values=self.values))
-        return cast(Tensor, scores)

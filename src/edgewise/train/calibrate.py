@@ -7,10 +7,10 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from edgewise._core.errors import DataError, UsageError
-from edgewise.train.batches import Batches, call, device_of, to_device
+from edgewise.train.batches import Batches
 from edgewise.train.faults import DivergedError
-from edgewise.train.gate import Gate, passing
-from edgewise.train.layout import LaidOut, evaluation_mode
+from edgewise.train.gate import Gate
+from edgewise.train.layout import evaluation_mode, outputs_on
 from edgewise.train.memory import kept_memory
 
 N_BATCHES = 50
@@ -69,16 +69,13 @@ def recalibrate_batch_norm(model: nn.Module, batches: Batches, *, n_batches: int
 
 
 def _average(model: nn.Module, norms: list[_BatchNorm], batches: Batches, gate: Gate | None) -> None:
-    device, laid_out = device_of(model), LaidOut(model)
     n_used = 0
     with evaluation_mode(model), torch.no_grad(), kept_memory():
         for norm in norms:
             norm.reset_running_stats()
             norm.momentum = None  # torch's word for the average over all batches seen
             norm.training = True
-        for inputs, _ in batches:
-            with passing(gate):
-                call(model, laid_out(to_device(inputs, device)))
+        for _ in outputs_on(model, batches, gate=gate):
             n_used += 1
     if n_used == 0:
         raise DataError("batch norms need at least 1 batch to be recalibrated, got none")

@@ -7,10 +7,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edgewise._core.errors import DataError
-from edgewise.train.batches import Batches, call, device_of, to_device
+from edgewise.train.batches import Batches, device_of
 from edgewise.train.faults import DivergedError
-from edgewise.train.gate import Gate, passing
-from edgewise.train.layout import LaidOut, evaluation_mode
+from edgewise.train.gate import Gate
+from edgewise.train.layout import evaluation_mode, outputs_on
 from edgewise.train.memory import kept_memory
 
 
@@ -58,11 +58,9 @@ def mean_cross_entropy(model: nn.Module, batches: Batches, *, gate: Gate | None 
 def _mean(model: nn.Module, batches: Batches, summed: Callable[[Tensor, Tensor], float], *, gate: Gate | None) -> float:
     """A sum over the images of each batch, from logits and classes; its mean over all images."""
     total, n_images = 0.0, 0
-    device, laid_out = device_of(model), LaidOut(model)
+    device = device_of(model)
     with evaluation_mode(model), torch.no_grad(), kept_memory():
-        for inputs, target in batches:
-            with passing(gate):
-                logits = call(model, laid_out(to_device(inputs, device)))
+        for logits, target in outputs_on(model, batches, gate=gate):
             if not isinstance(logits, Tensor) or logits.ndim != 2:
                 raise DataError(f"judging needs a model that gives logits (b, classes), got {_form(logits)}; pass your own evaluate")
             if torch.isnan(logits).any():

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from edgewise.train.batches import call, map_tensors
+from edgewise.train.batches import Batches, call, device_of, map_tensors, to_device
+from edgewise.train.gate import Gate, passing
 
 
 @contextmanager
@@ -41,6 +42,21 @@ def takes_channels_last(model: nn.Module, inputs: Any) -> bool:  # noqa: ANN401 
 def channels_last(value: Tensor) -> Tensor:
     """A batch of images with their channels last in memory; other tensors as they are."""
     return value.contiguous(memory_format=torch.channels_last) if value.ndim == 4 else value
+
+
+def outputs_on(model: nn.Module, batches: Batches, *, gate: Gate | None) -> Iterator[tuple[Any, Any]]:
+    """What a model makes of each batch, in the mode that it is in, and the batch's target, not moved.
+
+    Args:
+        model: The network.
+        batches: Pairs of inputs and target.
+        gate: Passed before every batch.
+    """
+    device, laid_out = device_of(model), LaidOut(model)
+    for inputs, target in batches:
+        with passing(gate):
+            output = call(model, laid_out(to_device(inputs, device)))
+        yield output, target
 
 
 class LaidOut:

@@ -49,24 +49,18 @@ class _State:
         with self._lock:
             self._depth -= 1
             if self._depth == 0:
-                _set((_MMAP_MAX, 1 << 16), (_MMAP_THRESHOLD, _LARGEST_DYNAMIC), (_TRIM_THRESHOLD, 2 * _LARGEST_DYNAMIC))
-                _give_back()
+                usual = ((_MMAP_MAX, 1 << 16), (_MMAP_THRESHOLD, _LARGEST_DYNAMIC), (_TRIM_THRESHOLD, 2 * _LARGEST_DYNAMIC))
+                _set(*usual, give_back=True)
 
 
 _STATE = _State()
 
 
-def _set(*options: tuple[int, int]) -> None:
-    if _is_glibc():
-        library = ctypes.CDLL(None)
-        for option, value in options:
-            library.mallopt(option, value)
-
-
-def _give_back() -> None:
-    if _is_glibc():
-        ctypes.CDLL(None).malloc_trim(0)
-
-
-def _is_glibc() -> bool:
-    return platform.libc_ver()[0] == "glibc"
+def _set(*options: tuple[int, int], give_back: bool = False) -> None:
+    if platform.libc_ver()[0] != "glibc":
+        return
+    library = ctypes.CDLL(None)
+    for option, value in options:
+        library.mallopt(option, value)
+    if give_back:
+        library.malloc_trim(0)

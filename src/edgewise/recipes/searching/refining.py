@@ -6,7 +6,7 @@ from typing import Any
 
 from edgewise._core.errors import TargetError
 from edgewise._core.progress import Progress
-from edgewise._core.showing import counted
+from edgewise._core.showing import judged_best
 from edgewise.ir import ArchPlan
 from edgewise.recipes.searching.aiming import TOLERANCE, Hit
 from edgewise.singlepath.baselines import Evolution, Score, evolve
@@ -89,11 +89,5 @@ class Refiner:
         found = replace(kept, judged=len(judged))
         if taken is not None:
             found = replace(found, hit=replace(taken, tries=hit.tries + 1), score=better[taken.plan])
-        self.progress.note(f"{counted(len(judged), 'network')} of that latency judged with the supernet's weights: {_said(found)}")
+        self.progress.note(f"with the supernet's weights: {judged_best(found.to_json())}")
         return found
-
-
-def _said(found: Refined) -> str:
-    if found.score > found.likeliest:
-        return f"{found.score:.1%} for the best that meets the target, {found.likeliest:.1%} for the likeliest"
-    return f"none that meets the target is above the likeliest's {found.likeliest:.1%}"
