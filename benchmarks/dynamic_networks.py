@@ -74,7 +74,7 @@ def compare(case: Case, *, threads: int, batch: int, seconds: float, folder: Pat
     with torch.no_grad():
         expected = as_torch(model, net, plan)(images).numpy()
     sessions["dynamic"] = dynamic
-    schedule = Schedule(warmup=5, repeats=20, min_seconds=seconds, max_seconds=seconds)
+    schedule = Schedule(warmup=5, repeats=20, min_seconds=seconds, max_seconds=seconds, settle=1)
     samples = dict(zip(sessions, measure_interleaved(list(sessions.values()), schedule), strict=True))
     rows = {title: {"min_s": sample.min_s, "latency_s": sample.latency_s, "n": sample.n} for title, sample in samples.items()}
     fastest = min(RUNTIMES, key=lambda device: samples[device].min_s)
@@ -96,7 +96,7 @@ def main() -> None:
     parser.add_argument("--networks", default=",".join(CASES))
     parser.add_argument("--threads", default="1,2")
     parser.add_argument("--batch", default="1,8")
-    parser.add_argument("--seconds", type=float, default=3.0, help="of timing for each runtime")
+    parser.add_argument("--seconds", type=float, default=2.0, help="of timing for each runtime")
     arguments = parser.parse_args()
     found = begun_result("dynamic-networks", sources=sources_digest()).get("cases", {})
     for name in arguments.networks.split(","):

@@ -15,6 +15,7 @@ from edgewise._core.progress import Progress, SilentProgress
 from edgewise._core.rng import make_rng
 from edgewise.measure.lock import timing_lock
 from edgewise.measure.session import Session
+from edgewise.measure.spinning import cpu_of_others_s, let_others_sleep, others_run
 
 NOISY_RATIO = 0.1
 """Distance of the quartiles, as a share of the median, from which a sample is noisy (torch.utils.benchmark warns there)."""
@@ -24,6 +25,7 @@ _LEAST_HALF = 4
 _SHORTEST_TIMING_S = 50e-6
 _LONGEST_SETTLING_S = 0.05
 """What takes longer goes through all of the caches itself; and a command that times elsewhere shares none with others here."""
+_THREADED_SHARE = 0.05
 _STEPS = 100.0
 
 
@@ -149,9 +151,10 @@ def measure_interleaved(
     """Times all sessions in turn, round after round, so that a slow minute hits them alike.
 
     Every round times each session once; the round's first session is drawn at random, so
-    that none always follows the same state of the caches. Rounds go on until every median
-    is stable, within the schedule's limits. Runs shorter than 50 µs are timed several at a
-    time. The machine's timing lock is held throughout.
+    that none always follows the same state of the caches. A session begins when the threads of
+    the one before have gone to sleep, since those of some runtimes (PyTorch's) spin on for
+    milliseconds. Rounds go on until every median is stable, within the schedule's limits. Runs
+    shorter than 50 µs are timed several at a time. The machine's timing lock is held throughout.
 
     Args:
         sessions: What to time; all have the same number of timings afterwards.
@@ -194,11 +197,12 @@ def is_stable(times_s: Sequence[float], *, ratio: float) -> bool:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Warm:
-    """A session that is warm, how many runs one timing takes together, and how many go before it."""
+    """A session that is warm, how many runs one timing takes together, how many go before it, and whether it has further threads."""
 
     session: Session
     loops: int
     settle: int
+    threaded: bool
 
     def time_s(self) -> float:
         for _ in range(self.settle):
@@ -213,6 +217,8 @@ def _timed_rounds(sessions: Sequence[_Warm], schedule: Schedule, *, progress: Pr
     while True:
         for place in _rotation(len(sessions), rng):
             times_s[place].append(sessions[place].time_s())
+            if sessions[place].threaded and len(sessions) > 1:
+                let_others_sleep()
         rounds, spent_s = len(times_s[0]), (time.monotonic() - start_s) / len(sessions)
         told = _tell(progress, told, rounds, spent_s, schedule)
         if spent_s >= schedule.max_seconds and rounds >= min(_LEAST_ROUNDS, schedule.repeats):
@@ -241,7 +247,7 @@ def _time_s(session: Session, loops: int) -> float:
 def _warm_up(session: Session, schedule: Schedule) -> _Warm:
     """Runs the session until it is warm."""
     give_up_s = time.monotonic() + schedule.max_seconds / 2
-    times_s, took_s = [], []
+    times_s, took_s, others_s = [], [], cpu_of_others_s()
     for _ in range(max(1, schedule.warmup)):
         start_s = time.monotonic()
         times_s.append(session.time_once_s())
@@ -249,7 +255,9 @@ def _warm_up(session: Session, schedule: Schedule) -> _Warm:
         if time.monotonic() > give_up_s:
             break
     loops = max(1, math.ceil(_SHORTEST_TIMING_S / min(times_s))) if min(times_s) > 0 else 1
-    return _Warm(session=session, loops=loops, settle=schedule.settle if min(took_s) <= _LONGEST_SETTLING_S else 0)
+    settle = schedule.settle if min(took_s) <= _LONGEST_SETTLING_S else 0
+    threaded = others_run() or cpu_of_others_s() - others_s > _THREADED_SHARE * math.fsum(took_s)
+    return _Warm(session=session, loops=loops, settle=settle, threaded=threaded)
 
 
 def _tell(progress: Progress, told: float, rounds: int, spent_s: float, schedule: Schedule) -> float:

@@ -16,11 +16,17 @@ namespace ew {
 
 constexpr int kChunk = 64;    // pixels of a task that computes outputs from windows, at most
 constexpr int kLeastTasks = 8;  // that a step has where its map allows: the same for any number of threads
-constexpr int kDirectGroup = 1 << 16;    // bytes of weights that all pixels of a task take before the next ones, about
-constexpr int kScatterGroup = 160 << 10;  // the same where positions add to sums in memory
+constexpr int kScatterGroup = 160 << 10;  // bytes of weights that all positions take before the next ones, about
 constexpr int kStripBytes = 40 << 10;   // of sums that positions add to, at most about: they stay in the nearest caches
 constexpr int kNear = 1 << 18;   // bytes of weights that stay in the second-level cache from run to run, about
 constexpr int kLine = 16;     // floats of a cache line
+
+// How weights come to windows: groups of so many bytes, about, that all pixels of a task take before the next ones.
+struct Grouping {
+  int bytes;
+  bool nearest;  // two groups fit the nearest cache, so that the next one is fetched into it
+};
+Grouping grouping();
 
 struct Free {
   void operator()(void *memory) const { std::free(memory); }

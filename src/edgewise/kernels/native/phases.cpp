@@ -135,11 +135,15 @@ void write_output(void *context, int image, int) {
   const float *from = run.map(number, image);
   const int64_t plane = map.pixels();
   float *to = run.output + image * plane * map.channels;
-  for (int i = 0; i < plane; i++) {
-    if (run.chain.layout == 1)
+  if (run.chain.layout == 1) {
+    for (int i = 0; i < plane; i++)
       std::memcpy(to + static_cast<int64_t>(i) * map.channels, from + map.at[i], map.channels * sizeof(float));
-    else
-      for (int c = 0; c < map.channels; c++) to[c * plane + i] = from[map.at[i] + c];
+    return;
+  }
+  for (int first = 0; first < map.channels; first += kLine) {  // a cache line of each pixel, and few planes at a time
+    const int end = std::min(map.channels, first + kLine);
+    for (int i = 0; i < plane; i++)
+      for (int c = first; c < end; c++) to[c * plane + i] = from[map.at[i] + c];
   }
 }
 
@@ -190,7 +194,9 @@ void windows(void *context, int task, int slot) {
   d.next = next_weights(run, s, block, task, n_chunks);
   d.bias = s.bias.get() + block.first;
   d.vectors = block.vectors;
-  d.group = group_rows(s, kDirectGroup);
+  const Grouping groups = grouping();
+  d.group = group_rows(s, groups.bytes);
+  d.nearest = groups.nearest;
   const bool rows = s.kernel_w == 3 && s.stride_w == 1 && s.dilation_w == 1 && !s.pool;
   d.pitch = rows ? run.chain.maps[s.source].pitch : 0;
   d.wide = s.wide;

@@ -1,5 +1,9 @@
-// Which variants this processor can run. Compiled for any processor.
-#include "variant.h"
+// What this processor can run, and how large its nearest cache is. Compiled for any processor.
+#ifdef __linux__
+#include <unistd.h>
+#endif
+
+#include "chain.h"
 
 namespace ew {
 
@@ -17,5 +21,13 @@ const Variant *avx512() {
 const Variant *avx2() { return nullptr; }
 const Variant *avx512() { return nullptr; }
 #endif
+
+Grouping grouping() {
+#ifdef _SC_LEVEL1_DCACHE_SIZE
+  static const long nearest = sysconf(_SC_LEVEL1_DCACHE_SIZE);
+  if (nearest >= 48 << 10) return {16 << 10, true};
+#endif
+  return {64 << 10, false};  // smaller ones would be too many
+}
 
 }  // namespace ew

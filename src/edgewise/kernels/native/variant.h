@@ -38,6 +38,7 @@ struct Direct {
   int vectors;
   int pitch;  // floats from pixel to pixel where three entries at a time are the taps of a row, side by side; or 0
   int wide;   // floats from row to row of the weights
+  bool nearest;  // whether what comes next is fetched into the nearest cache
   Finish finish;
 };
 

@@ -166,17 +166,27 @@ inline void add_entry(V (&a)[PX][NZ], const float *const (&x)[PX], const Entry &
   }
 }
 
+// Brings cache lines to the nearest cache where groups of weights fit it, else to the second-level one.
+template <int LINES>
+inline void fetch_lines(const float *from, bool nearest) {
+#pragma GCC unroll 4
+  for (int i = 0; i < LINES; i++) {
+    if (nearest)
+      __builtin_prefetch(from + i * 16, 0, 3);
+    else
+      __builtin_prefetch(from + i * 16, 0, 2);
+  }
+}
+
 // Adds what a list says to the sums of PX pixels. LINES: cache lines of each entry of another list that are fetched
-// on the way, into the second-level cache.
+// on the way.
 template <int PX, int NZ, int LINES>
 inline void multiply(V (&a)[PX][NZ], const float *const (&x)[PX], const Entry *list, int n, const float *weights, const Entry *fetch,
-                     const float *later) {
+                     const float *later, bool nearest) {
   const Entry *end = list + n;
   if constexpr (LINES > 0) {
     for (; list != end; list++, fetch++) {
-      const float *ahead = later + static_cast<int64_t>(fetch->row);
-#pragma GCC unroll 4
-      for (int i = 0; i < LINES; i++) __builtin_prefetch(ahead + i * 16, 0, 2);
+      fetch_lines<LINES>(later + static_cast<int64_t>(fetch->row), nearest);
       add_entry<PX, NZ>(a, x, *list, weights);
     }
   } else {
@@ -268,7 +278,7 @@ __attribute__((noinline)) void direct_tile(const Direct &d, const Part &part, in
 #pragma GCC unroll 8
   for (int i = 0; i < PX; i++) x[i] = d.x + d.x_at[at + i];
   begin<PX, NZ>(d, part, at, a);
-  multiply<PX, NZ, LINES>(a, x, part.list, part.n, d.weights, part.fetch, part.later);
+  multiply<PX, NZ, LINES>(a, x, part.list, part.n, d.weights, part.fetch, part.later, d.nearest);
   end<PX, NZ>(d, part, at, a, sums);
 }
 
@@ -312,9 +322,7 @@ __attribute__((noinline)) void row_tile(const Direct &d, const Part &part, int a
     const float *row = d.weights + static_cast<int64_t>(entry->row);
     if constexpr (LINES > 0) {
 #pragma GCC unroll 3
-      for (int k = 0; k < 3; k++)
-#pragma GCC unroll 4
-        for (int i = 0; i < LINES; i++) __builtin_prefetch(part.later + static_cast<int64_t>(fetch->row) + k * wide + i * 16, 0, 2);
+      for (int k = 0; k < 3; k++) fetch_lines<LINES>(part.later + static_cast<int64_t>(fetch->row) + k * wide, d.nearest);
       fetch += 3;
     }
     V w[3][NZ];
@@ -343,19 +351,24 @@ inline void in_rows(const Direct &d, const Tile &tile, const Row &row) {
   }
 }
 
-// All pixels take one group. Its first tiles share what is to be fetched: a line or more of each row for each of them.
+// All pixels take one group. Its tiles share what is to be fetched as evenly as they can, so that few requests wait at a time.
 template <int NZ>
 inline void direct_group(const Direct &d, Part part, V (&sums)[NZ]) {
   constexpr int lines = NZ * L < 16 ? 1 : NZ * L / 16, most = pixels_of(NZ);
-  const int n = d.finish.n_pixels, tiles = (n + most - 1) / most;
-  int left = part.fetch ? lines : 0;
-  const int share = tiles >= lines ? 1 : lines;
+  const int n = d.finish.n_pixels;
+  int left = part.fetch ? lines : 0, tiles = (n + most - 1) / most;
   const auto with_lines = [&](auto work) {
     if (left <= 0) return work(Count<0>());
-    if (share == 1)
+    int share = tiles > 1 ? (left + tiles - 1) / tiles : left;
+    if (share == 1) {
       work(Count<1>());
-    else
+    } else if (share == 2) {
+      work(Count<(lines < 2 ? lines : 2)>());
+    } else {
       work(Count<lines>());
+      share = lines;
+    }
+    tiles--;
     left -= share;
     part.later += share * 16;
   };
@@ -413,7 +426,7 @@ __attribute__((noinline)) void scatter_tile(const Scatter &s, int at) {
 #pragma GCC unroll 4
     for (int z = 0; z < NZ; z++) a[i][z] = load(sum + z * L);
   }
-  multiply<PX, NZ, LINES>(a, x, s.list, s.n_list, s.weights, s.fetch, s.later);
+  multiply<PX, NZ, LINES>(a, x, s.list, s.n_list, s.weights, s.fetch, s.later, false);
 #pragma GCC unroll 8
   for (int i = 0; i < PX; i++) {
     float *sum = s.sums + static_cast<int64_t>(s.sum_at[at + i]) * (NZ * L);
