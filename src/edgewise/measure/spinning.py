@@ -1,6 +1,5 @@
 """Threads that go on after a run: those of some runtimes spin for milliseconds, and take the processors from who is timed next."""
 
-import os
 import threading
 import time
 from pathlib import Path
@@ -19,7 +18,7 @@ def others_run() -> bool:
     """Whether another thread of this process has a processor, or waits for one. Never where the system does not say (not Linux)."""
     mine = str(threading.get_native_id())
     try:
-        return any(_runs(task) for task in os.listdir(_TASKS) if task != mine)
+        return any(_runs(task) for task in _TASKS.iterdir() if task.name != mine)
     except OSError:
         return False
 
@@ -38,9 +37,9 @@ def let_others_sleep() -> bool:
     return True
 
 
-def _runs(task: str) -> bool:
+def _runs(task: Path) -> bool:
     try:
-        line = (_TASKS / task / "stat").read_bytes()
+        line = (task / "stat").read_bytes()
     except OSError:  # it has ended meanwhile
         return False
     return line.rpartition(b")")[2].split()[0] == b"R"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edgewise.dynamic import GatedNetwork, place_gates
 from edgewise.dynamic.accounting import count_macs
+from edgewise.dynamic.balancing import balance_channels
 from edgewise.ir import NetSpec, WidthPlan
 from edgewise.ir.gates import GatePlan
 from edgewise.recipes.explore.opening import Opened, Scores
@@ -100,17 +101,19 @@ class Networks:
         if point.architecture:
             assert self._searched is not None
             loaded = self._searched.network(point.architecture)
+        gates = self.gates(point)
+        if gates is not None:
+            loaded = self._balanced(loaded) if point.architecture else self._given_balanced
         model, record, plan = loaded.model, loaded.record, WidthPlan()
         if point.widths:
             present = self._opened.net.widths
             plan = choose_channels(traced, {name: width for name, width in point.widths if width != present[name]}, self._scores)
             model, record = apply_plan(model, plan, traced), record.followed_by(plan, trained=True)
-        gates = self.gates(point)
-        refitter = self._refitter_of(loaded) if point.architecture and gates is not None else self._refitter
         if gates is None:
-            refitter.refit(model, plan)
+            self._refitter.refit(model, plan)
         else:
             model, record = GatedNetwork(model, gates), record.followed_by(gates, trained=True)
+            refitter = self._refitter_of(loaded) if point.architecture else self._refitter_balanced
             refitter.refit_gated(model, plan)
         return replace(loaded, model=model, record=record)
 
@@ -118,5 +121,18 @@ class Networks:
     def _refitter(self) -> Refitter:
         return Refitter(self._opened.loaded.model, self._opened.traced, self._opened.lessons())
 
-    def _refitter_of(self, searched: LoadedModel) -> Refitter:
-        return Refitter(searched.model, trace(searched.model, searched.inputs(), name=searched.name), self._opened.lessons())
+    @cached_property
+    def _given_balanced(self) -> LoadedModel:
+        return self._balanced(self._opened.loaded)
+
+    @cached_property
+    def _refitter_balanced(self) -> Refitter:
+        return self._refitter_of(self._given_balanced)
+
+    def _balanced(self, loaded: LoadedModel) -> LoadedModel:
+        """The network with the channels of gated maps scaled, as gates want it."""
+        net = trace(loaded.model, loaded.inputs(), name=loaded.name, verify=False).net
+        return replace(loaded, model=balance_channels(loaded.model, net, place_gates(net).gates)[0])
+
+    def _refitter_of(self, loaded: LoadedModel) -> Refitter:
+        return Refitter(loaded.model, trace(loaded.model, loaded.inputs(), name=loaded.name), self._opened.lessons())

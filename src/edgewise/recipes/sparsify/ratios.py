@@ -115,7 +115,7 @@ def refined_for_macs(request: SparsifyRequest, start: Start, chosen: Chosen, *, 
     batches = list(first_images(held_out(start.data), request.ratios.images))
 
     def judge(plan: GatePlan) -> float:
-        network = GatedNetwork(start.loaded.model, plan)
+        network = GatedNetwork(start.balanced.model, plan)
         recalibrate_batch_norm(network, train, gate=untimed)
         return mean_cross_entropy(network, batches, gate=untimed)
 
@@ -168,7 +168,7 @@ def sensitivity_of(request: SparsifyRequest, start: Start, *, progress: Progress
     """What the blocks lose, on validation images."""
     assert start.data is not None
     batches = list(first_images(held_out(start.data), request.ratios.images))
-    return sweep_blocks(start.loaded.model, start.plan, batches, ratios=GRID, progress=progress)
+    return sweep_blocks(start.balanced.model, start.plan, batches, ratios=GRID, progress=progress)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -91,6 +91,7 @@ def result_value(
         "budgets": _budgets(found),
         "redundancy": _redundancy(found, progress=progress),
         "chosen": None if found.chosen is None else found.chosen.to_json(),
+        "balanced": list(judged.balanced),
         "refitted": list(judged.refitted),
         "fine_tune": {"history": list(judged.history), "seconds": judged.seconds} if judged.fine_tuned else None,
         "warnings": [*judged.warnings, *_masked(found)],

@@ -11,6 +11,7 @@ from typing import Any
 from edgewise._core.errors import EdgewiseError, RunError, UsageError
 from edgewise._core.files import write_json
 from edgewise._core.progress import Progress, SilentProgress
+from edgewise._core.showing import counted
 from edgewise.dynamic import GatedNetwork
 from edgewise.ir.gates import GatePlan
 from edgewise.recipes.records import LoadedModel
@@ -111,7 +112,11 @@ def run_sparsify(
         traced = trace(network.model, network.inputs(), name=network.name)
         gates = gates_of(traced.net, request.ratios)
         opened = open_training(request.data, network, given=data, progress=watcher)
-        start = Start(loaded=network, traced=traced, plan=gates, data=opened)
+        start = Start.of(network, traced, gates, opened)
+        if start.balanced_maps:
+            watcher.note(
+                f"{counted(len(start.balanced_maps), 'map')} balanced: attention ranks channels by what their readers make of them"
+            )
         plan, chosen = _planned(request, start, settings=settings, progress=watcher)
     except EdgewiseError:
         if request.out is not None and request.out.is_dir() and not any(request.out.iterdir()):
