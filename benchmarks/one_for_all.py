@@ -44,6 +44,7 @@ def main() -> int:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--epochs", type=float, default=2.0)
     parser.add_argument("--lr", type=float, default=0.02)
+    parser.add_argument("--distill", type=float, default=0.0, help="weight of the given network's outputs in all losses that labels are in")
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--equal-work", action="store_true")
     parser.add_argument("--digits", action="store_true")
@@ -57,7 +58,13 @@ def main() -> int:
     known: dict[str, Any] = figures_of(question)
     known |= {"network": loaded.source.label, "channel_ratios": plan.channel_ratios, "spatial_ratios": plan.spatial_ratios}
     test = opened(arguments).test
-    known |= {"epochs": arguments.epochs, "lr": arguments.lr, "equal_work": arguments.equal_work, "test_images": test.n_images}
+    known |= {
+        "epochs": arguments.epochs,
+        "lr": arguments.lr,
+        "distill_weight": arguments.distill,
+        "equal_work": arguments.equal_work,
+        "test_images": test.n_images,
+    }
     known["accuracy_start"] = accuracy(loaded.model, test)
     rows = known.setdefault("rows", [])
     for seed in (int(word) for word in arguments.seeds.split(",")):
@@ -98,8 +105,8 @@ def started(arguments: argparse.Namespace) -> LoadedModel:
 def served(arguments: argparse.Namespace, start: nn.Module, plan: GatePlan, data: Dataset, *, seed: int) -> dict[float, float]:
     """Test accuracy of one set of weights at every share, with batch-norm statistics of its own."""
     epochs = arguments.epochs / NETWORKS_A_STEP if arguments.equal_work else arguments.epochs
-    config = FineTune(epochs=epochs, lr=arguments.lr, seed=seed)
-    goal = Goal(regime=SandwichSampling(plan=plan), evaluate=all_alike)
+    config = FineTune(epochs=epochs, lr=arguments.lr, seed=seed, distill_weight=arguments.distill)
+    goal = Goal(regime=SandwichSampling(plan=plan), teacher=start if arguments.distill else None, evaluate=all_alike)
     checkpoint = Checkpoint(path=arguments.work / f"one-for-all-{seed}.safetensors", resume=True)
     network = fine_tune(GatedNetwork(start, plan), data, config=config, goal=goal, checkpoint=checkpoint).model
     found = {}
@@ -120,8 +127,8 @@ def all_alike(_model: nn.Module) -> float:
 def alone(arguments: argparse.Namespace, start: nn.Module, plan: GatePlan, data: Dataset, *, seed: int) -> float:
     """Test accuracy of a network trained for one plan."""
     name = f"alone-{plan.channel_ratios[0]:g}-{seed}.safetensors"
-    config = FineTune(epochs=arguments.epochs, lr=arguments.lr, seed=seed)
-    goal = Goal(regime=RatioAscent(plan=plan), evaluate=all_alike)
+    config = FineTune(epochs=arguments.epochs, lr=arguments.lr, seed=seed, distill_weight=arguments.distill)
+    goal = Goal(regime=RatioAscent(plan=plan), teacher=start if arguments.distill else None, evaluate=all_alike)
     checkpoint = Checkpoint(path=arguments.work / name, resume=True)
     return accuracy(fine_tune(GatedNetwork(start, plan), data, config=config, goal=goal, checkpoint=checkpoint).model, data.test)
 
