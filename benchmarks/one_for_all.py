@@ -21,7 +21,7 @@ from torch import nn
 
 from edgewise.dynamic import GatedNetwork, place_gates
 from edgewise.dynamic.accounting import count_macs
-from edgewise.dynamic.training import RatioAscent, SandwichSampling
+from edgewise.dynamic.training import ONE_FOR_ALL_RATE, RatioAscent, SandwichSampling
 from edgewise.ir.gates import GatePlan
 from edgewise.models.weights import save_weights
 from edgewise.recipes.records import LoadedModel
@@ -59,6 +59,7 @@ def main() -> int:
     known |= {"network": loaded.source.label, "channel_ratios": plan.channel_ratios, "spatial_ratios": plan.spatial_ratios}
     test = opened(arguments).test
     known |= {
+        "one_for_all_rate": ONE_FOR_ALL_RATE,
         "epochs": arguments.epochs,
         "lr": arguments.lr,
         "distill_weight": arguments.distill,
@@ -105,7 +106,7 @@ def started(arguments: argparse.Namespace) -> LoadedModel:
 def served(arguments: argparse.Namespace, start: nn.Module, plan: GatePlan, data: Dataset, *, seed: int) -> dict[float, float]:
     """Test accuracy of one set of weights at every share, with batch-norm statistics of its own."""
     epochs = arguments.epochs / NETWORKS_A_STEP if arguments.equal_work else arguments.epochs
-    config = FineTune(epochs=epochs, lr=arguments.lr, seed=seed, distill_weight=arguments.distill)
+    config = FineTune(epochs=epochs, lr=arguments.lr * ONE_FOR_ALL_RATE, seed=seed, distill_weight=arguments.distill)
     goal = Goal(regime=SandwichSampling(plan=plan), teacher=start if arguments.distill else None, evaluate=all_alike)
     checkpoint = Checkpoint(path=arguments.work / f"one-for-all-{seed}.safetensors", resume=True)
     network = fine_tune(GatedNetwork(start, plan), data, config=config, goal=goal, checkpoint=checkpoint).model

@@ -66,7 +66,7 @@ def test_the_result_has_the_issues_names(finished: Path) -> None:
     assert value["result"]["reduction"] == pytest.approx(1 - value["result"]["macs_counted"] / value["baseline"]["macs"])
     assert isinstance(value["result"]["macs_executed"], int) and 0 <= value["result"]["accuracy"] <= 1
     assert value["baseline"]["accuracy"] is None, "the demo's network was never trained, so its accuracy would mislead"
-    assert value["refitted"] == [], "and its layers have nothing to make up for"
+    assert value["refitted"] == value["balanced"] == [], "and its layers have nothing to make up for"
     assert len(value["fine_tune"]["history"]) == 2 and {row["side"] for row in value["redundancy"]} == {"channels"}
     assert all(row["pruned"] == pytest.approx(0.5) for row in value["redundancy"])
     page = (finished / "report.html").read_text()
@@ -141,9 +141,11 @@ def test_layers_of_a_trained_network_are_refitted_to_what_the_gates_leave(traine
     untouched = run_sparsify(request(tmp_path / "run", model=trained, data=DataRequest(data="digits", epochs=0)), progress=progress)
     refitted = untouched.value["refitted"]
     assert refitted[0] == untouched.plan.gates[0].consumer and f"{len(refitted)} layers refitted to what is left to read" in heard
-    assert (
-        f"Before training, {len(refitted)} layers were refitted to what the gates leave." in (tmp_path / "run" / "report.html").read_text()
-    )
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert f"Before training, {len(refitted)} layers were refitted to what the gates leave." in page
+    balanced = untouched.value["balanced"]
+    assert balanced == [gate.consumer for gate in untouched.plan.gates]
+    assert f"The channels of {len(balanced)} maps were scaled" in page
     before, after = load_model("digits-cnn").model.state_dict(), untouched.module.network.state_dict()
     weights = {name.removesuffix(".weight"): torch.equal(before[name], after[name]) for name in before if before[name].ndim > 1}
     assert {name for name, same in weights.items() if not same} == set(refitted) < set(weights)
@@ -174,8 +176,9 @@ def test_a_damaged_plan_is_named(tmp_path: Path) -> None:
         run_sparsify(request(tmp_path / "run", resume=True))
 
 
-def test_one_for_all_serves_budgets(tmp_path: Path) -> None:
-    result = run_sparsify(request(tmp_path / "run", one_for_all=True, data=DataRequest(data="digits", epochs=1)))
+@pytest.mark.parametrize("distill", [False, True])
+def test_one_for_all_serves_budgets(distill: bool, tmp_path: Path) -> None:
+    result = run_sparsify(request(tmp_path / "run", one_for_all=True, distill=distill, data=DataRequest(data="digits", epochs=1)))
     rows = result.value["budgets"]
     assert [row["share"] for row in rows] == [0.0, 0.25, 0.5, 0.75, 1.0] and rows[0]["reduction"] == 0.0
     assert [row["reduction"] for row in rows] == sorted(row["reduction"] for row in rows) and all(
@@ -289,7 +292,6 @@ def test_ours_runs_in_pytorch_where_openvino_is_missing(monkeypatch: pytest.Monk
         ({"ratios": {"macs_at_most": 0.5}, "data": None}, UsageError, "--macs-at-most and --latency needs images, and so --data"),
         ({"one_for_all": True, "data": None}, UsageError, "--one-for-all needs images, and so --data"),
         ({"distill": True, "data": None}, UsageError, "--distill needs images, and so --data"),
-        ({"distill": True, "one_for_all": True}, UsageError, "leave --distill out"),
         ({"ramp": 1.5}, UsageError, r"--ramp must lie in \[0, 1\], got 1.5"),
         ({"lr": 0.0}, UsageError, "--lr must be positive, got 0"),
         ({"seed": -1}, UsageError, "--seed must be 0 or more, got -1"),

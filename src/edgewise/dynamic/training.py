@@ -16,6 +16,9 @@ from edgewise.train.objective import distillation
 
 RAMP = 0.2
 """Share of the steps over which ratios rise to their targets, then to be held."""
+ONE_FOR_ALL_RATE = 3.0
+"""Times the rate that one network's training takes, for one set of weights: a step's loss is a mean over four networks, of which each
+moves the weights a quarter as far (ResNet-20, two epochs: 73.3 against 69.0 % at the largest ratios, 87.6 against 88.1 % dense)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

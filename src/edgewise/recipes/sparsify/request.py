@@ -102,8 +102,6 @@ class SparsifyRequest:
         ):
             if wanted and self.data is None:
                 raise UsageError(f"{flag} needs images, and so --data, got none; add --data digits or imagefolder:PATH")
-        if self.distill and self.one_for_all:
-            raise UsageError("--one-for-all distils from its own densest network; leave --distill out")
         if not 0 <= self.ramp <= 1:
             raise UsageError(f"--ramp must lie in [0, 1], got {self.ramp:g}")
         check_rate(self.lr)

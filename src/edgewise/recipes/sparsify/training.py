@@ -9,7 +9,7 @@ from torch import nn
 
 from edgewise._core.progress import Progress
 from edgewise.dynamic import GatedNetwork
-from edgewise.dynamic.training import RatioAscent, SandwichSampling
+from edgewise.dynamic.training import ONE_FOR_ALL_RATE, RatioAscent, SandwichSampling
 from edgewise.ir.gates import Budget, GatePlan
 from edgewise.measure.lock import untimed
 from edgewise.recipes.refitting import refit_pruned
@@ -121,14 +121,17 @@ def _tuned(request: SparsifyRequest, dense: nn.Module, network: GatedNetwork, da
     assert request.data is not None
     plan = network.full_plan
     config = FineTune(
-        epochs=request.data.epochs, lr=request.lr, seed=request.seed, distill_weight=FULL_DISTILL_WEIGHT if request.distill else 0.0
+        epochs=request.data.epochs,
+        lr=request.lr * (ONE_FOR_ALL_RATE if request.one_for_all else 1.0),
+        seed=request.seed,
+        distill_weight=FULL_DISTILL_WEIGHT if request.distill else 0.0,
     )
+    teacher = dense if request.distill else None
     if request.one_for_all:
         sandwich = SandwichSampling(plan=plan)
-        goal = Goal(regime=sandwich, evaluate=lambda trained: _score_of_ends(trained, plan, data), gate=untimed)
+        goal = Goal(regime=sandwich, teacher=teacher, evaluate=lambda trained: _score_of_ends(trained, plan, data), gate=untimed)
     else:
-        ascent = RatioAscent(plan=plan, ramp=request.ramp)
-        goal = Goal(regime=ascent, teacher=dense if request.distill else None, gate=untimed)
+        goal = Goal(regime=RatioAscent(plan=plan, ramp=request.ramp), teacher=teacher, gate=untimed)
     checkpoint = None if request.out is None else Checkpoint(path=request.out / CHECKPOINT_FILE, resume=request.resume)
     return fine_tune(network, data, config=config, goal=goal, checkpoint=checkpoint, progress=progress)
 
