@@ -4,8 +4,8 @@ All free widths of a trained network are cut to a share. Channels are chosen by 
 readers lose without them (``obs``), and the readers keep their weights (``no``) or are refitted on 512 training images, by one
 mixing of channels for all taps of a kernel (``channels``) or for all taps together (``taps``). With ``--gates`` nothing is cut,
 but maps are pruned for each input, and the layers that read them keep their weights or are refitted, perhaps with the
-channels of the maps balanced before. All get their batch norms
-recalibrated, then the same short fine-tuning, and are judged on test images before and after.
+channels of the maps balanced before. All get their batch norms recalibrated, then the same short fine-tuning, and are
+judged on test images before and after.
 
     python benchmarks/refitting.py resnet20 --data imagefolder:cifar10.zip --weights resnet20.safetensors
     python benchmarks/refitting.py resnet20 --data imagefolder:cifar10.zip --weights resnet20.safetensors --gates
@@ -108,13 +108,17 @@ def narrowed(loaded: LoadedModel, traced: Traced, lessons: Lessons, shares: Sequ
 
 def pruned(loaded: LoadedModel, traced: Traced, lessons: Lessons) -> Iterator[Made]:
     """The network with gates, its layers as they were, refitted, and refitted after its maps were balanced."""
+    refitter = Refitter(loaded.model, traced, lessons)
     for (channels, positions, sums), way in product(GATES[loaded.name], ("no", "taps", "balanced, taps")):
         plan = place_gates(traced.net, channel_ratios=channels, spatial_ratios=positions, block_outputs=sums)
 
         def make(plan: GatePlan = plan, way: str = way) -> tuple[nn.Module, tuple[str, ...]]:
-            dense = balance_channels(loaded.model, traced.net, plan.gates)[0] if "balanced" in way else loaded.model
+            dense, refits = loaded.model, refitter
+            if way == "balanced, taps":
+                dense, _ = balance_channels(dense, traced.net, plan.gates)
+                refits = Refitter(dense, traced, lessons)
             network = GatedNetwork(dense, plan).eval()
-            return network, Refitter(dense, traced, lessons).refit_gated(network, WidthPlan()) if "taps" in way else ()
+            return network, () if way == "no" else refits.refit_gated(network, WidthPlan())
 
         ratios = {"channel_ratios": list(channels), "spatial_ratios": list(positions), "block_outputs": sums}
         yield {**ratios, "reduction": count_macs(traced.net, plan).reduction, "refitted": way}, make

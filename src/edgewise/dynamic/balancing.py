@@ -14,11 +14,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from edgewise.ir import LayerSpec, NetSpec
+from edgewise.dynamic.placement import count_readers, walk_back
+from edgewise.ir import NetSpec
 from edgewise.ir.gates import Gate
 
 _HOMOGENEOUS = frozenset({"relu", "leaky_relu", "prelu", "max_pool2d", "avg_pool2d", "dropout", "identity"})
 """Operations on each channel alone with f(s x) = s f(x) for positive s."""
+_SCALING = frozenset({"batch_norm", "conv2d"})
 _LEAST_FACTOR = 0.05
 """Of a channel that its reader hardly uses, so that no value overflows."""
 
@@ -49,31 +51,17 @@ def balance_channels(model: nn.Module, net: NetSpec, gates: Sequence[Gate]) -> t
         >>> consumers, balanced[0].weight.flatten().tolist(), balanced[2].weight.flatten().tolist()
         (('2',), [0.5, 1.5], [2.0, 2.0])
     """
-    copy = deepcopy(model)
+    copy, readers = deepcopy(model), count_readers(net)
     modules = dict(copy.named_modules())
     shared = {layer.shares for layer in net.layers} | {layer.name for layer in net.layers if layer.shares}
     done = []
     for gate in gates:
-        scaled = _scaled_by(net, net.layer(gate.consumer))
-        if scaled is None or {scaled.name, gate.consumer} & shared:
+        path = walk_back(net, net.layer(gate.consumer), readers, passed=_HOMOGENEOUS, origins=_SCALING)
+        if not path or {path[-1].name, gate.consumer} & shared:
             continue
-        if _move_factors(modules.get(scaled.name), modules.get(gate.consumer)):
+        if _move_factors(modules.get(path[-1].name), modules.get(gate.consumer)):
             done.append(gate.consumer)
     return copy, tuple(done)
-
-
-def _scaled_by(net: NetSpec, reader: LayerSpec) -> LayerSpec | None:
-    """The norm or convolution that scales the channels of what a layer reads, where that is possible."""
-    read = [name for layer in net.layers for name in layer.inputs]
-    name = reader.inputs[0]
-    while read.count(name) == 1 and name not in net.outputs:
-        layer = net.layer(name)
-        if layer.op in ("batch_norm", "conv2d"):
-            return layer
-        if layer.op not in _HOMOGENEOUS or len(layer.inputs) != 1:
-            return None
-        name = layer.inputs[0]
-    return None
 
 
 def _move_factors(scaled: nn.Module | None, reader: nn.Module | None) -> bool:

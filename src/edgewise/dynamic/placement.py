@@ -1,6 +1,6 @@
 """Where gates go: on maps between two convolutions that nobody else reads."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from edgewise._core.errors import SpecError
 from edgewise.ir import LayerSpec, NetSpec
@@ -33,7 +33,7 @@ def place_gates(
         SpecError: No map can be gated, and a ratio is not 0.
         PlanError: The number of ratios is not that of the blocks, or one is outside [0, 1).
     """
-    readers = dict.fromkeys(_readers(net), 1) if block_outputs else _readers(net)
+    readers = dict.fromkeys(count_readers(net), 1) if block_outputs else count_readers(net)
     origins = _CONV_OR_SUM if block_outputs else _CONV
     found = [
         (layer, producer)
@@ -63,12 +63,13 @@ def place_gates(
     heads = tuple(
         (layer.name, producer.name, sizes.index(producer.out_hw))
         for layer in net.layers
-        if layer.op == "linear" and (producer := _producer(net, layer, _readers(net), passed=_TO_HEAD)) and producer.out_hw in sizes
+        if layer.op == "linear" and (producer := _producer(net, layer, count_readers(net), passed=_TO_HEAD)) and producer.out_hw in sizes
     )
     return GatePlan(gates=gates, heads=heads, n_blocks=len(sizes))
 
 
-def _readers(net: NetSpec) -> dict[str, int]:
+def count_readers(net: NetSpec) -> dict[str, int]:
+    """How many layers read each map; who calls the network counts as one."""
     counts = dict.fromkeys(net.outputs, 1)
     for layer in net.layers:
         for name in layer.inputs:
@@ -81,18 +82,36 @@ def _label(found: Sequence[tuple[LayerSpec, LayerSpec]], size: tuple[int, ...]) 
     return f"{'x'.join(map(str, size))} read by {consumers[0]}{f' to {consumers[-1]}' if len(consumers) > 1 else ''}"
 
 
-def _producer(
-    net: NetSpec, layer: LayerSpec, readers: dict[str, int], *, passed: frozenset[str], origins: frozenset[str] = _CONV
-) -> LayerSpec | None:
-    """The layer whose map a layer reads through operations on each channel, if nobody else reads it."""
-    activated = False
+def walk_back(
+    net: NetSpec, layer: LayerSpec, readers: Mapping[str, int], *, passed: Collection[str], origins: Collection[str]
+) -> tuple[LayerSpec, ...]:
+    """What a layer reads, back to where it comes from.
+
+    Args:
+        net: The network.
+        layer: The reader.
+        readers: How many layers read each map; the walk ends at one that others read.
+        passed: Operations of one input that are passed through.
+        origins: Operations that it may come from.
+
+    Returns:
+        The layers from the reader back to the origin, which is last; empty where there is none.
+    """
+    found: list[LayerSpec] = []
     name = layer.inputs[0]
     while readers[name] == 1:
-        before = net.layer(name)
-        if before.op in origins:
-            return before if activated else None
-        if before.op not in passed or len(before.inputs) != 1:
-            return None
-        activated = activated or before.op in _ACTIVATIONS
-        name = before.inputs[0]
-    return None
+        found.append(net.layer(name))
+        if found[-1].op in origins:
+            return tuple(found)
+        if found[-1].op not in passed or len(found[-1].inputs) != 1:
+            break
+        name = found[-1].inputs[0]
+    return ()
+
+
+def _producer(
+    net: NetSpec, layer: LayerSpec, readers: Mapping[str, int], *, passed: Collection[str], origins: Collection[str] = _CONV
+) -> LayerSpec | None:
+    """The layer whose map a layer reads through operations on each channel, an activation among them, if nobody else reads it."""
+    path = walk_back(net, layer, readers, passed=passed, origins=origins)
+    return path[-1] if any(each.op in _ACTIVATIONS for each in path) else None

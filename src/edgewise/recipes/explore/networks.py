@@ -17,7 +17,7 @@ from edgewise.recipes.fit import widths_after, widths_of
 from edgewise.recipes.records import LoadedModel
 from edgewise.recipes.refitting import Refitter
 from edgewise.recipes.runs import is_finished, write_run
-from edgewise.trace import apply_plan, choose_channels, trace
+from edgewise.trace import Traced, apply_plan, choose_channels, trace
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,19 +101,18 @@ class Networks:
         if point.architecture:
             assert self._searched is not None
             loaded = self._searched.network(point.architecture)
-        gates = self.gates(point)
+        gates, refitter = self.gates(point), self._refitter
         if gates is not None:
-            loaded = self._balanced(loaded) if point.architecture else self._given_balanced
+            loaded, refitter = self._balanced(loaded, _traced(loaded)) if point.architecture else self._given_balanced
         model, record, plan = loaded.model, loaded.record, WidthPlan()
         if point.widths:
             present = self._opened.net.widths
             plan = choose_channels(traced, {name: width for name, width in point.widths if width != present[name]}, self._scores)
             model, record = apply_plan(model, plan, traced), record.followed_by(plan, trained=True)
         if gates is None:
-            self._refitter.refit(model, plan)
+            refitter.refit(model, plan)
         else:
             model, record = GatedNetwork(model, gates), record.followed_by(gates, trained=True)
-            refitter = self._refitter_of(loaded) if point.architecture else self._refitter_balanced
             refitter.refit_gated(model, plan)
         return replace(loaded, model=model, record=record)
 
@@ -122,17 +121,14 @@ class Networks:
         return Refitter(self._opened.loaded.model, self._opened.traced, self._opened.lessons())
 
     @cached_property
-    def _given_balanced(self) -> LoadedModel:
-        return self._balanced(self._opened.loaded)
+    def _given_balanced(self) -> tuple[LoadedModel, Refitter]:
+        return self._balanced(self._opened.loaded, self._opened.traced)
 
-    @cached_property
-    def _refitter_balanced(self) -> Refitter:
-        return self._refitter_of(self._given_balanced)
+    def _balanced(self, loaded: LoadedModel, traced: Traced) -> tuple[LoadedModel, Refitter]:
+        """The network with the channels of gated maps scaled, as gates want it, and what refits copies of that."""
+        model, _ = balance_channels(loaded.model, traced.net, place_gates(traced.net).gates)
+        return replace(loaded, model=model), Refitter(model, traced, self._opened.lessons())
 
-    def _balanced(self, loaded: LoadedModel) -> LoadedModel:
-        """The network with the channels of gated maps scaled, as gates want it."""
-        net = trace(loaded.model, loaded.inputs(), name=loaded.name, verify=False).net
-        return replace(loaded, model=balance_channels(loaded.model, net, place_gates(net).gates)[0])
 
-    def _refitter_of(self, loaded: LoadedModel) -> Refitter:
-        return Refitter(loaded.model, trace(loaded.model, loaded.inputs(), name=loaded.name), self._opened.lessons())
+def _traced(loaded: LoadedModel) -> Traced:
+    return trace(loaded.model, loaded.inputs(), name=loaded.name)

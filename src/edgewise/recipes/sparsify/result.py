@@ -32,6 +32,7 @@ class Found:
         net: The same as hardware sees it.
         plan: The gates.
         chosen: How the ratios were chosen, or none where they were given.
+        balanced: Layers whose maps were scaled, for attention to rank by their weights, too.
         judged: The gated network and the accuracies.
         data: What it was trained with.
         timing: What dense and dynamic network take.
@@ -41,6 +42,7 @@ class Found:
     net: NetSpec
     plan: GatePlan
     chosen: Chosen | None
+    balanced: tuple[str, ...]
     judged: Judged
     data: JudgedData | None
     timing: SideBySide | None = None
@@ -91,7 +93,7 @@ def result_value(
         "budgets": _budgets(found),
         "redundancy": _redundancy(found, progress=progress),
         "chosen": None if found.chosen is None else found.chosen.to_json(),
-        "balanced": list(judged.balanced),
+        "balanced": list(found.balanced),
         "refitted": list(judged.refitted),
         "fine_tune": {"history": list(judged.history), "seconds": judged.seconds} if judged.fine_tuned else None,
         "warnings": [*judged.warnings, *_masked(found)],

@@ -123,9 +123,8 @@ def run_sparsify(
             request.out.rmdir()
         raise
     judged = train_gated(request, start, plan, progress=watcher)
-    found = _measured(
-        request, Found(loaded=network, net=traced.net, plan=plan, chosen=chosen, judged=judged, data=opened), progress=watcher
-    )
+    found = Found(loaded=network, net=traced.net, plan=plan, chosen=chosen, balanced=start.balanced_maps, judged=judged, data=opened)
+    found = _measured(request, found, progress=watcher)
     return _finish(request, found, settings=settings, seconds=time.monotonic() - start_s, progress=watcher)
 
 

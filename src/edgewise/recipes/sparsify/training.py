@@ -41,7 +41,6 @@ class Judged:
     Attributes:
         model: The network with its gates.
         fine_tuned: Whether it saw training data.
-        balanced: Layers whose maps were scaled, for attention to rank by their weights, too.
         refitted: Layers whose weights were refitted to what the gates leave, before training.
         baseline: Accuracy of the dense network on the test part, or none.
         baseline_validation: On the validation part.
@@ -58,7 +57,6 @@ class Judged:
 
     model: GatedNetwork
     fine_tuned: bool = False
-    balanced: tuple[str, ...] = ()
     refitted: tuple[str, ...] = ()
     baseline: float | None = None
     baseline_validation: float | None = None
@@ -83,7 +81,7 @@ def train_gated(request: SparsifyRequest, start: Start, plan: GatePlan, *, progr
     """
     dense, data = start.loaded, start.data
     if data is None:
-        return Judged(model=GatedNetwork(start.balanced.model, plan).eval(), balanced=start.balanced_maps)
+        return Judged(model=GatedNetwork(start.balanced.model, plan).eval())
     assert request.data is not None
     tuned: FineTuneResult | None = None
     by_budget: tuple[float, ...] = ()
@@ -102,7 +100,6 @@ def train_gated(request: SparsifyRequest, start: Start, plan: GatePlan, *, progr
     return Judged(
         model=network,
         fine_tuned=True,
-        balanced=start.balanced_maps,
         refitted=refitted,
         baseline=accuracy_on(dense.model, data.test, gate=untimed) if judge else None,
         baseline_validation=accuracy_on(dense.model, data.validation, gate=untimed) if judge else None,
