@@ -6,15 +6,15 @@ Each call trains one network in one way, with a checkpoint after every epoch: a 
     python benchmarks/dynamic_accuracy.py vgg16 unpruned --shared ../shared --work WORK --epochs 6
 
 Weights and data are those of the folder ``shared``. The test part is looked at once, at the end. Both ways start from
-the same weights and use the same settings, seed and order of images, so that they differ in the gates alone; with gates, layers
-are first refitted to what these leave, as ``edgewise sparsify`` does it.
+the same weights and use the same settings, seed and order of images, so that they differ in the gates alone; with gates, maps
+are first balanced, layers refitted to what gates leave, and maps taught, too, as ``edgewise sparsify --distill`` does it.
 """
 
 import argparse
 import math
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,8 @@ from torch import nn
 
 from edgewise.dynamic import GatedNetwork, place_gates
 from edgewise.dynamic.accounting import count_macs
-from edgewise.dynamic.training import RAMP, RatioAscent
+from edgewise.dynamic.balancing import balance_channels
+from edgewise.dynamic.training import HINT_WEIGHT, LEAK, RAMP, RatioAscent, hints_of
 from edgewise.ir import WidthPlan
 from edgewise.ir.gates import GatePlan
 from edgewise.models.weights import save_weights
@@ -81,10 +82,10 @@ def planned(name: str, traced: Traced, own: str = "") -> GatePlan:
     return place_gates(traced.net, channel_ratios=channels, spatial_ratios=positions, block_outputs=BLOCK_OUTPUTS[name])
 
 
-def gated(start: nn.Module, traced: Traced, plan: GatePlan, data: Dataset) -> GatedNetwork:
+def gated(balanced: nn.Module, traced: Traced, plan: GatePlan, data: Dataset) -> GatedNetwork:
     """The network with gates, its layers refitted to what these leave."""
-    network = GatedNetwork(start, plan).eval()
-    Refitter(start, traced, lessons_of(data)).refit_gated(network, WidthPlan())
+    network = GatedNetwork(balanced, plan).eval()
+    Refitter(balanced, traced, lessons_of(data)).refit_gated(network, WidthPlan())
     return network
 
 
@@ -111,14 +112,12 @@ def trained(arguments: argparse.Namespace) -> dict[str, Any]:
     kept_as = f"{name}-{way}-{arguments.ratios.replace('/', '-')}" if arguments.ratios else f"{name}-{way}"
     checkpoint = Checkpoint(path=arguments.work / f"{kept_as}.safetensors", resume=True, every_s=180)
     if way == "pruned":
-        tuned = fine_tune(
-            gated(start, traced, plan, data),
-            data,
-            config=config,
-            goal=Goal(regime=RatioAscent(plan=plan, ramp=arguments.ramp), teacher=teacher),
-            checkpoint=checkpoint,
-            progress=Printed(),
-        )
+        balanced, _ = balance_channels(start, traced.net, plan.gates)
+        goal = Goal(regime=RatioAscent(plan=plan, ramp=arguments.ramp))
+        if arguments.distill:
+            goal = replace(goal, teacher=balanced, hints=hints_of(plan))
+        student = gated(balanced, traced, plan, data)
+        tuned = fine_tune(student, data, config=config, goal=goal, checkpoint=checkpoint, progress=Printed())
     else:
         tuned = fine_tune(start, data, config=config, goal=Goal(teacher=teacher), checkpoint=checkpoint, progress=Printed())
     network = with_last_weights(tuned.model, checkpoint.path)
@@ -129,7 +128,10 @@ def trained(arguments: argparse.Namespace) -> dict[str, Any]:
         "epochs": arguments.epochs,
         "lr": arguments.lr,
         "ramp": arguments.ramp if way == "pruned" else None,
+        "balanced": way == "pruned",
         "refitted": way == "pruned",
+        "leak": LEAK if way == "pruned" else None,
+        "hint_weight": HINT_WEIGHT if way == "pruned" and arguments.distill else None,
         "distill_weight": arguments.distill,
         "block_outputs": BLOCK_OUTPUTS[name] if way == "pruned" else None,
         "accuracy_start": accuracy(start, data.test),

@@ -8,10 +8,11 @@ from torch import nn
 
 from edgewise._core.errors import PlanError, UsageError
 from edgewise.dynamic import GatedNetwork, gated
-from edgewise.dynamic.training import RatioAscent, SandwichSampling
+from edgewise.dynamic.training import HINT_WEIGHT, RatioAscent, SandwichSampling, hints_of
 from edgewise.ir.gates import Budget, Gate, GatePlan
 from edgewise.train.batches import Loaders
 from edgewise.train.calibrate import recalibrate_batch_norm
+from edgewise.train.hints import recorded_inputs
 from edgewise.train.loop import Checkpoint, FineTune, Goal, fine_tune
 from edgewise.train.regime import Regime
 
@@ -99,6 +100,58 @@ def test_ratios_rise_and_stay() -> None:
         RatioAscent(plan=PLAN, ramp=2.0)
     with pytest.raises(UsageError, match="trains a GatedNetwork, got Sequential"):
         ascent.begin_step(_plain(), step=0, n_steps=1)
+
+
+def test_what_is_pruned_gets_its_share_of_the_gradient() -> None:
+    gate = Gate(consumer="1", producer="0", block=0, channels=2, hw=(1, 2), channel_ratio=0.5, spatial_ratio=0.5)
+    network = GatedNetwork(nn.Sequential(nn.Identity(), nn.Identity()), GatePlan(gates=(gate,), n_blocks=1))
+    values = torch.tensor([[[[4.0, 3.0]], [[2.0, 1.0]]]])
+    for leak in (0.0, 0.25, 1.0):
+        network.set_leak(leak)
+        maps = values.clone().requires_grad_()
+        found = network(maps)
+        assert found.tolist() == [[[[4.0, 0.0]], [[0.0, 0.0]]]]
+        (found * torch.tensor([[[[1.0, 2.0]], [[4.0, 8.0]]]])).sum().backward()
+        assert maps.grad is not None and maps.grad.flatten().tolist() == [1.0, 2 * leak, 4 * leak, 8 * leak]
+
+
+@pytest.mark.parametrize("regime", [RatioAscent(plan=PLAN), SandwichSampling(plan=PLAN)], ids=["ascent", "sandwich"])
+def test_the_leak_is_for_training_alone(regime: Regime) -> None:
+    network = GatedNetwork(_plain(), PLAN)
+    images = _batches(1)[0][0]
+
+    def gradient() -> torch.Tensor:
+        network.set_ratios(PLAN)
+        network.zero_grad()
+        network.eval()(images).square().sum().backward()
+        found = network.network[0].weight.grad
+        assert found is not None
+        return found.clone()
+
+    before = gradient()
+    regime.begin_step(network, step=7, n_steps=8)
+    assert not torch.equal(gradient(), before)
+    regime.begin_scoring(network)
+    assert torch.equal(gradient(), before)
+
+
+def test_a_leak_lies_between_nothing_and_all() -> None:
+    with pytest.raises(UsageError, match=r"leak must lie in \[0, 1\], got 1.5"):
+        RatioAscent(plan=PLAN, leak=1.5)
+    with pytest.raises(UsageError, match=r"leak must lie in \[0, 1\], got -1"):
+        SandwichSampling(plan=PLAN, leak=-1.0)
+
+
+def test_hints_are_the_maps_before_their_gates() -> None:
+    plain, hints, images = _plain(), hints_of(PLAN), _batches(1)[0][0]
+    network = GatedNetwork(plain, PLAN)
+    with recorded_inputs(network.eval(), [own for own, _ in hints.modules]) as pruned:
+        network(images)
+    with recorded_inputs(plain, [taught for _, taught in hints.modules]) as dense:
+        plain(images)
+    assert hints.weight == HINT_WEIGHT and len(hints.modules) == len(PLAN.gates)
+    for own, taught in hints.modules:  # one gate, so that nothing before it is pruned
+        assert torch.equal(pruned[own], dense[taught])
 
 
 class _Stop:

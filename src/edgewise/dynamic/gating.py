@@ -122,11 +122,38 @@ def consumers_of(model: nn.Module, plan: GatePlan) -> dict[str, nn.Module]:
     return {gate.consumer: modules[gate.consumer] for gate in plan.gates}
 
 
-def apply_masks(maps: Tensor, gate: Gate, channels: Tensor, positions: Tensor) -> Tensor:
-    """The map with what is not kept set to zero; a ratio of 0 multiplies nothing."""
-    if gate.spatial_ratio:
-        return maps * _joined_mask(maps, channels, positions)
-    return maps * channels[:, :, None, None] if gate.channel_ratio else maps
+def apply_masks(maps: Tensor, gate: Gate, channels: Tensor, positions: Tensor, *, leak: float = 0.0) -> Tensor:
+    """The map with what is not kept set to zero; a ratio of 0 multiplies nothing.
+
+    Args:
+        maps: The map (b, c, h, w).
+        gate: Its ratios.
+        channels: Which channels are kept (b, c).
+        positions: Which positions are kept (b, h, w).
+        leak: Share of the gradient that what is not kept gets, in [0, 1].
+    """
+    if not (gate.spatial_ratio or gate.channel_ratio):
+        return maps
+    mask = _joined_mask(maps, channels, positions) if gate.spatial_ratio else channels[:, :, None, None]
+    if leak and torch.is_grad_enabled() and maps.requires_grad:
+        masked: Tensor = _LeakyMask.apply(maps, mask, leak)
+        return masked
+    return maps * mask
+
+
+class _LeakyMask(torch.autograd.Function):
+    """A mask of zeros and ones whose zeros let a share of the gradient through (a straight-through estimator for a share of 1)."""
+
+    @staticmethod
+    def forward(ctx: Any, maps: Tensor, mask: Tensor, leak: float) -> Tensor:  # noqa: ANN401 - torch's context
+        ctx.save_for_backward(mask)
+        ctx.leak = leak
+        return maps * mask
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # noqa: ANN401 - torch's context
+        (mask,) = ctx.saved_tensors
+        return gradient * mask.to(gradient.dtype).clamp(min=ctx.leak), None, None
 
 
 def _joined_mask(maps: Tensor, channels: Tensor, positions: Tensor) -> Tensor:

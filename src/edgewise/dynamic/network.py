@@ -22,12 +22,13 @@ class _Gate:
 
     def __init__(self, gate: Gate) -> None:
         self.gate = gate
+        self.leak = 0.0
 
     def __call__(self, _module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
         gate = self.gate
         if gate.channel_ratio == 0 and gate.spatial_ratio == 0:
             return inputs
-        return (apply_masks(inputs[0], gate, *gate_masks(inputs[0], gate)), *inputs[1:])
+        return (apply_masks(inputs[0], gate, *gate_masks(inputs[0], gate), leak=self.leak), *inputs[1:])
 
 
 class _BudgetTables(nn.Module):
@@ -93,6 +94,11 @@ class GatedNetwork(nn.Module):
         """Gives every gate the ratios of a plan with the same gates; batch norms are left alone."""
         for own, gate in zip(self._gates, plan.gates, strict=True):
             own.gate = gate
+
+    def set_leak(self, leak: float) -> None:
+        """Sets the share of its gradient that an entry gets which a gate prunes, in [0, 1]; 0 is what a new network has."""
+        for own in self._gates:
+            own.leak = leak
 
     def switch(self, budget: int) -> None:
         """Changes to one of the budgets: its ratios, and the batch-norm statistics that belong to it.

@@ -12,10 +12,15 @@ from torch.nn.parallel import DistributedDataParallel
 from edgewise._core.errors import UsageError
 from edgewise.dynamic.network import GatedNetwork
 from edgewise.ir.gates import GatePlan
+from edgewise.train.hints import Hints
 from edgewise.train.objective import distillation
 
 RAMP = 0.2
 """Share of the steps over which ratios rise to their targets, then to be held."""
+LEAK = 0.5
+"""Share of the gradient that what gates drop in training gets."""
+HINT_WEIGHT = 10.0
+"""Weight of the error of maps beside the loss of the outputs."""
 ONE_FOR_ALL_RATE = 3.0
 """Times the rate that one network's training takes, for one set of weights: a step's loss is a mean over four networks, of which each
 moves the weights a quarter as far (ResNet-20, two epochs: 73.3 against 69.0 % at the largest ratios, 87.6 against 88.1 % dense)."""
@@ -25,26 +30,31 @@ moves the weights a quarter as far (ResNet-20, two epochs: 73.3 against 69.0 % a
 class RatioAscent:
     """Targeted dropout: the least important entries of every map are dropped in training as they will be in use.
 
-    Ratios rise linearly over the first steps, then stay. The mask is a constant to the gradient, kept entries are
-    not scaled up, and nothing is trained afterwards. The tutorial prints neither schedule nor settings: the ramp is ours.
+    Ratios rise linearly over the first steps, then stay. Kept entries are not scaled up, and nothing is trained afterwards.
+    The tutorial prints neither schedule nor settings: the ramp is ours, and so is the leak. With a mask that is a constant to the
+    gradient, what is dropped hears nothing of how it would have served; the leak tells it, and ranks change sooner.
 
     Attributes:
         plan: The ratios to arrive at.
         ramp: Share of the steps in which they are reached, in [0, 1]; 0 for the full ratios from the first step.
+        leak: Share of the gradient that dropped entries get, in [0, 1]: 0 for a mask that is a constant, 1 for a straight-through
+            estimator.
     """
 
     plan: GatePlan
     ramp: float = RAMP
+    leak: float = LEAK
 
     def __post_init__(self) -> None:
-        """Checks the ramp."""
+        """Checks ramp and leak."""
         if not 0 <= self.ramp <= 1:
             raise UsageError(f"the ramp must lie in [0, 1], got {self.ramp:g}")
+        _check_leak(self.leak)
 
     @property
     def identity(self) -> str:
-        """Target and ramp."""
-        return f"ratio ascent over {self.ramp:g} to {_digest(self.plan)}"
+        """Target, ramp and leak."""
+        return f"ratio ascent over {self.ramp:g} with leak {self.leak:g} to {_digest(self.plan)}"
 
     def share(self, step: int, n_steps: int) -> float:
         """Share of the target ratios in a step.
@@ -58,13 +68,15 @@ class RatioAscent:
         return 1.0 if rising <= 0 else min(1.0, (step + 1) / rising)
 
     def begin_step(self, model: nn.Module, *, step: int, n_steps: int) -> None:
-        """Sets the ratios of the step."""
+        """Sets the ratios of the step, and the leak."""
         share = self.share(step, n_steps)
-        _gated(model).set_ratios(self.plan if share == 1 else self.plan.scaled(share))
+        network = _gated(model)
+        network.set_ratios(self.plan if share == 1 else self.plan.scaled(share))
+        network.set_leak(self.leak)
 
     def begin_scoring(self, model: nn.Module) -> None:
-        """Sets the ratios to arrive at."""
-        _gated(model).set_ratios(self.plan)
+        """Sets the ratios to arrive at, without a leak."""
+        _finish(model, self.plan)
 
     def loss(self, model: nn.Module, run: Callable[[], Any], plain: Callable[[Any], Tensor]) -> Tensor:
         """The plain loss at the ratios of the step."""
@@ -83,28 +95,33 @@ class SandwichSampling:
         plan: The largest ratios.
         n_between: Networks between the densest and the sparsest in each step; at least 0.
         temperature: Softening of the logits in distillation; positive.
+        leak: Share of the gradient that dropped entries get, in [0, 1]; see :class:`RatioAscent`.
     """
 
     plan: GatePlan
     n_between: int = 2
     temperature: float = 1.0
+    leak: float = LEAK
 
     def __post_init__(self) -> None:
         """Checks the numbers."""
         if self.n_between < 0 or self.temperature <= 0:
             raise UsageError(f"n_between must be at least 0 and temperature positive, got {self.n_between} and {self.temperature:g}")
+        _check_leak(self.leak)
 
     @property
     def identity(self) -> str:
         """The plan and the sampling."""
-        return f"sandwich with {self.n_between} between at temperature {self.temperature:g}, up to {_digest(self.plan)}"
+        between = f"sandwich with {self.n_between} between at temperature {self.temperature:g}"
+        return f"{between} with leak {self.leak:g}, up to {_digest(self.plan)}"
 
     def begin_step(self, model: nn.Module, *, step: int, n_steps: int) -> None:
-        """Nothing: every step sees several ratios."""
+        """Sets the leak; every step sees several ratios."""
+        _gated(model).set_leak(self.leak)
 
     def begin_scoring(self, model: nn.Module) -> None:
-        """Sets the largest ratios."""
-        _gated(model).set_ratios(self.plan)
+        """Sets the largest ratios, without a leak."""
+        _finish(model, self.plan)
 
     def loss(self, model: nn.Module, run: Callable[[], Any], plain: Callable[[Any], Tensor]) -> Tensor:
         """The mean loss of the networks of a step."""
@@ -123,6 +140,27 @@ class SandwichSampling:
         channels = [share * ratio for share, ratio in zip(shares, self.plan.channel_ratios, strict=True)]
         positions = [share * ratio for share, ratio in zip(shares, self.plan.spatial_ratios, strict=True)]
         return self.plan.with_ratios(channels, positions)
+
+
+def hints_of(plan: GatePlan, *, weight: float = HINT_WEIGHT) -> Hints:
+    """The maps that gates prune, before they do, taught by those of the network without gates.
+
+    Args:
+        plan: The gates of a :class:`GatedNetwork`, at least one.
+        weight: Of the maps' error beside the loss of the outputs.
+    """
+    return Hints(modules=tuple((f"network.{gate.consumer}", gate.consumer) for gate in plan.gates), weight=weight)
+
+
+def _check_leak(leak: float) -> None:
+    if not 0 <= leak <= 1:
+        raise UsageError(f"the leak must lie in [0, 1], got {leak:g}")
+
+
+def _finish(model: nn.Module, plan: GatePlan) -> None:
+    network = _gated(model)
+    network.set_ratios(plan)
+    network.set_leak(0.0)
 
 
 def _gated(model: nn.Module) -> GatedNetwork:

@@ -70,7 +70,7 @@ def fine_tune(
 
     Raises:
         DivergedError: The loss is not finite any more.
-        UsageError: Distillation without a teacher, or a teacher without distillation.
+        UsageError: Distillation without a teacher, or a teacher without distillation; hints without a teacher.
         DataError: No training batches, or their number is unknown.
         RunError: The checkpoint to resume from is damaged or of another run.
         StorageError: A checkpoint cannot be written.
@@ -82,6 +82,8 @@ def fine_tune(
             f"distillation needs both a teacher and a positive distill_weight, got distill_weight={config.distill_weight} "
             f"{'without' if goal.teacher is None else 'with'} a teacher"
         )
+    if goal.hints is not None and goal.teacher is None:
+        raise UsageError("hints compare a network's maps with its teacher's, got hints without a teacher")
     watcher = progress or SilentProgress()
     trainer = Trainer(deepcopy(model), data, config=config, goal=goal, checkpoint=checkpoint, progress=watcher)
     trainer.run()

@@ -8,6 +8,7 @@ from torch import nn
 
 from edgewise._core.errors import UsageError
 from edgewise.train.gate import Gate
+from edgewise.train.hints import Hints
 from edgewise.train.objective import Loss
 from edgewise.train.precision import Bf16
 from edgewise.train.regime import Regime
@@ -67,6 +68,7 @@ class Goal:
         loss: Scalar loss from the model's output and the target; none for cross entropy.
         evaluate: Score of a model, higher is better; none for the accuracy on the validation batches.
         teacher: Network to distil from, by custom the one before its widths changed; not changed.
+        hints: Where maps inside learn from the teacher's, too; none for its outputs alone.
         regime: What changes the network from step to step; none for a network that stays as it is.
         gate: Passed before every step and every batch that is scored, so that training can give way to a timing;
             none to give way to nothing. It changes no result. ``evaluate`` passes it itself, if at all.
@@ -76,6 +78,7 @@ class Goal:
     loss: Loss | None = None
     evaluate: Callable[[nn.Module], float] | None = None
     teacher: nn.Module | None = None
+    hints: Hints | None = None
     regime: Regime | None = None
     gate: Gate | None = None
     score_before: float | None = None

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from edgewise._core.errors import UsageError
 from edgewise.train.batches import call, map_tensors
+from edgewise.train.hints import hint_loss, recorded_inputs
 from edgewise.train.objective import as_float, cross_entropy, distillation
 from edgewise.train.precision import mixed_precision, uses_bf16
 from edgewise.train.settings import FineTune, Goal
@@ -16,8 +17,8 @@ from edgewise.train.settings import FineTune, Goal
 class LossOfBatch:
     """The loss of a batch: the goal's own or cross entropy, mixed with distillation where there is a teacher.
 
-    ``(1 - w) * loss + w * distillation`` for the distillation weight ``w``. Networks run
-    under bf16 autocast where told; losses are summed in single precision.
+    ``(1 - w) * loss + w * distillation`` for the distillation weight ``w``, and the weighted error of the maps where there are hints.
+    Networks run under bf16 autocast where told; losses are summed in single precision.
 
     Args:
         config: Weights of the terms, and precision.
@@ -30,13 +31,18 @@ class LossOfBatch:
         self._config, self._device = config, device
         self._loss = goal.loss or cross_entropy(config.label_smoothing)
         self._regime = goal.regime
+        self._hints = goal.hints
+        self._maps: list[Tensor] = []
         self.teacher = None if goal.teacher is None else deepcopy(goal.teacher).to(device).eval()
 
     def __call__(self, model: nn.Module, inputs: Any, target: Any) -> Tensor:  # noqa: ANN401 - any model's inputs
         """A scalar that gradients flow through."""
-        if self._regime is None:
-            return self._plain(self._forward(model, inputs), inputs, target)
-        return self._regime.loss(model, lambda: self._forward(model, inputs), lambda output: self._plain(output, inputs, target))
+        try:
+            if self._regime is None:
+                return self._plain(self._learn(model, inputs), inputs, target)
+            return self._regime.loss(model, lambda: self._learn(model, inputs), lambda output: self._plain(output, inputs, target))
+        finally:
+            self._maps = []
 
     def _plain(self, output: Any, inputs: Any, target: Any) -> Tensor:  # noqa: ANN401 - any model's inputs and outputs
         loss = self._loss(output, target)
@@ -46,10 +52,24 @@ class LossOfBatch:
             )
         if self.teacher is None:
             return loss
-        with torch.no_grad():
-            taught = self._forward(self.teacher, inputs)
         weight = self._config.distill_weight
-        return (1 - weight) * loss + weight * distillation(_logits(output), _logits(taught), temperature=self._config.temperature)
+        with torch.no_grad():
+            taught, maps = self._observed(self.teacher, inputs, side=1)
+        found = (1 - weight) * loss + weight * distillation(_logits(output), _logits(taught), temperature=self._config.temperature)
+        return found if self._hints is None else found + self._hints.weight * hint_loss(self._maps, maps)
+
+    def _learn(self, model: nn.Module, inputs: Any) -> Any:  # noqa: ANN401 - any model's inputs and outputs
+        output, self._maps = self._observed(model, inputs, side=0)
+        return output
+
+    def _observed(self, model: nn.Module, inputs: Any, *, side: int) -> tuple[Any, list[Tensor]]:  # noqa: ANN401 - any model's inputs
+        """The output, and the maps that hints compare; ``side`` is the place of the model's names in a pair."""
+        if self._hints is None:
+            return self._forward(model, inputs), []
+        names = [pair[side] for pair in self._hints.modules]
+        with recorded_inputs(model, names) as maps:
+            output = self._forward(model, inputs)
+        return output, [maps[name] for name in names]
 
     def _forward(self, model: nn.Module, inputs: Any) -> Any:  # noqa: ANN401 - any model's inputs and outputs
         with mixed_precision(self._device, bf16=self.bf16):

@@ -214,6 +214,7 @@ class Trainer:
             "bf16": self._loss.bf16,
             "starting weights": fingerprint(self.model)[:16],
             "teacher": None if teacher is None else fingerprint(teacher)[:16],
+            **({} if self._goal.hints is None else {"hints": self._goal.hints.identity}),
             "steps per epoch": self._steps_per_epoch,
             "processes": self._n_processes,
             **({} if self._goal.regime is None else {"regime": self._goal.regime.identity}),

@@ -9,7 +9,7 @@ from torch import nn
 
 from edgewise._core.progress import Progress
 from edgewise.dynamic import GatedNetwork
-from edgewise.dynamic.training import ONE_FOR_ALL_RATE, RatioAscent, SandwichSampling
+from edgewise.dynamic.training import ONE_FOR_ALL_RATE, RatioAscent, SandwichSampling, hints_of
 from edgewise.ir.gates import Budget, GatePlan
 from edgewise.measure.lock import untimed
 from edgewise.recipes.refitting import refit_pruned
@@ -91,7 +91,7 @@ def train_gated(request: SparsifyRequest, start: Start, plan: GatePlan, *, progr
         refitted = refit_pruned(start.balanced, start.traced, network, lessons=lessons_of(data), progress=progress)
         bring_to_start(network, data, request.out, resume=request.resume, progress=progress)
     if request.data.epochs or request.one_for_all:
-        tuned = _tuned(request, dense.model, network, data, progress=progress)
+        tuned = _tuned(request, start.balanced.model, network, data, progress=progress)
         assert isinstance(tuned.model, GatedNetwork)
         network = tuned.model
     if request.one_for_all:
@@ -123,12 +123,13 @@ def _tuned(request: SparsifyRequest, dense: nn.Module, network: GatedNetwork, da
         seed=request.seed,
         distill_weight=FULL_DISTILL_WEIGHT if request.distill else 0.0,
     )
-    teacher = dense if request.distill else None
+    goal = Goal(gate=untimed)
+    if request.distill:
+        goal = replace(goal, teacher=dense, hints=hints_of(plan))
     if request.one_for_all:
-        sandwich = SandwichSampling(plan=plan)
-        goal = Goal(regime=sandwich, teacher=teacher, evaluate=lambda trained: _score_of_ends(trained, plan, data), gate=untimed)
+        goal = replace(goal, regime=SandwichSampling(plan=plan), evaluate=lambda trained: _score_of_ends(trained, plan, data))
     else:
-        goal = Goal(regime=RatioAscent(plan=plan, ramp=request.ramp), teacher=teacher, gate=untimed)
+        goal = replace(goal, regime=RatioAscent(plan=plan, ramp=request.ramp))
     checkpoint = None if request.out is None else Checkpoint(path=request.out / CHECKPOINT_FILE, resume=request.resume)
     return fine_tune(network, data, config=config, goal=goal, checkpoint=checkpoint, progress=progress)
 
