@@ -217,7 +217,7 @@ def test_the_sandwich_runs_dense_smallest_and_some_between() -> None:
 
     loss = sandwich.loss(network, run, lambda output: output.square().mean())
     assert loss.requires_grad and seen[0] == 0.0 and seen[-1] == 0.5 and len(seen) == 4 and all(0 <= ratio <= 0.5 for ratio in seen)
-    with pytest.raises(UsageError, match="n_between must be at least 0"):
+    with pytest.raises(UsageError, match="n_between and hint_weight must be at least 0 and temperature positive, got -1, 1 and 10"):
         SandwichSampling(plan=PLAN, n_between=-1)
 
 

@@ -12,7 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 from edgewise._core.errors import UsageError
 from edgewise.dynamic.network import GatedNetwork
 from edgewise.ir.gates import GatePlan
-from edgewise.train.hints import Hints
+from edgewise.train.hints import Hints, hint_loss, recorded_inputs
 from edgewise.train.objective import distillation
 
 RAMP = 0.2
@@ -88,32 +88,36 @@ class SandwichSampling:
     """One set of weights for all ratios up to the plan's: the densest, the sparsest and some between in each step.
 
     The dense network learns from the labels, all others from its outputs (in-place distillation; Yu and Huang 2019,
-    universally slimmable networks). Between, every block has a share of its own, drawn uniformly. The loss is the mean
-    over the networks of the step. What AntiDoteX does for this is not published; this recipe is ours.
+    universally slimmable networks) and from its maps where gates prune them (:mod:`edgewise.train.hints`). Between, every block
+    has a share of its own, drawn uniformly. The loss is the mean over the networks of the step. What AntiDoteX does for this is
+    not published; this recipe is ours.
 
     Attributes:
         plan: The largest ratios.
         n_between: Networks between the densest and the sparsest in each step; at least 0.
         temperature: Softening of the logits in distillation; positive.
         leak: Share of the gradient that dropped entries get, in [0, 1]; see :class:`RatioAscent`.
+        hint_weight: Of the error of the pruned networks' maps beside that of their outputs; 0 for outputs alone.
     """
 
     plan: GatePlan
     n_between: int = 2
     temperature: float = 1.0
     leak: float = LEAK
+    hint_weight: float = HINT_WEIGHT
 
     def __post_init__(self) -> None:
         """Checks the numbers."""
-        if self.n_between < 0 or self.temperature <= 0:
-            raise UsageError(f"n_between must be at least 0 and temperature positive, got {self.n_between} and {self.temperature:g}")
+        if self.n_between < 0 or self.temperature <= 0 or self.hint_weight < 0:
+            numbers = f"{self.n_between}, {self.temperature:g} and {self.hint_weight:g}"
+            raise UsageError(f"n_between and hint_weight must be at least 0 and temperature positive, got {numbers}")
         _check_leak(self.leak)
 
     @property
     def identity(self) -> str:
         """The plan and the sampling."""
         between = f"sandwich with {self.n_between} between at temperature {self.temperature:g}"
-        return f"{between} with leak {self.leak:g}, up to {_digest(self.plan)}"
+        return f"{between} with leak {self.leak:g} and hints of {self.hint_weight:g}, up to {_digest(self.plan)}"
 
     def begin_step(self, model: nn.Module, *, step: int, n_steps: int) -> None:
         """Sets the leak; every step sees several ratios."""
@@ -125,14 +129,18 @@ class SandwichSampling:
 
     def loss(self, model: nn.Module, run: Callable[[], Any], plain: Callable[[Any], Tensor]) -> Tensor:
         """The mean loss of the networks of a step."""
+        names = [own for own, _ in hints_of(self.plan).modules]
         network = _gated(model)
         network.set_ratios(self.plan.scaled(0.0))
-        dense = run()
-        losses = [plain(dense)]
-        taught = dense.detach()
+        with recorded_inputs(model, names) as maps:
+            dense = run()
+        losses, taught = [plain(dense)], dense.detach()
+        taught_maps = [maps[name].detach() for name in names]
         for plan in (*(self._drawn() for _ in range(self.n_between)), self.plan):
             network.set_ratios(plan)
-            losses.append(distillation(run(), taught, temperature=self.temperature))
+            with recorded_inputs(model, names) as maps:
+                loss = distillation(run(), taught, temperature=self.temperature)
+            losses.append(loss + self.hint_weight * hint_loss([maps[name] for name in names], taught_maps))
         return torch.stack(losses).mean()
 
     def _drawn(self) -> GatePlan:
