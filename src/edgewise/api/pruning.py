@@ -82,7 +82,7 @@ def sparsify(
         one_for_all: Train one set of weights for all ratios up to these.
         ramp: Share of training in which ratios rise to their targets.
         lr: Largest learning rate.
-        distill: Learn from the dense network's outputs too.
+        distill: Learn from the dense network's outputs and maps, too: better, half slower.
         device: Runtimes of the dense network; the fastest is compared with.
         measure: Time dense and pruned network side by side.
         mean: Mean of each channel of images in [0, 1], for data by name.

@@ -71,7 +71,7 @@ class SparsifyRequest:
         data: Data to train and judge with; none to train nothing.
         ramp: Share of the steps over which ratios rise to their targets, in [0, 1].
         lr: Largest learning rate.
-        distill: Learn from the dense network's outputs too.
+        distill: Learn from the dense network's outputs and maps, too.
         one_for_all: Train one set of weights for all ratios up to these, and keep statistics for several budgets.
         measure: Time dense and dynamic network side by side.
         seed: Seed of everything drawn.
