@@ -22,12 +22,13 @@ from edgewise.models.weights import save_weights
 from edgewise.recipes.requests import DataRequest, DeviceRequest, ModelRequest
 from edgewise.recipes.runs import load_model, load_run
 from edgewise.recipes.sparsify import request as request_module
+from edgewise.recipes.sparsify import training as course
 from edgewise.recipes.sparsify.latency import DenseTimes, SideBySide
 from edgewise.recipes.sparsify.request import RatioRequest, SparsifyRequest
 from edgewise.recipes.sparsify.run import PLAN_FILE, run_sparsify
 from edgewise.recipes.training import CHECKPOINT_FILE
 from edgewise.train.data import DataSpec, open_data
-from edgewise.train.loop import FineTune, fine_tune
+from edgewise.train.loop import FineTune, FineTuneResult, Goal, fine_tune
 
 
 def request(out: Path | None, **changes: object) -> SparsifyRequest:
@@ -153,6 +154,31 @@ def test_layers_of_a_trained_network_are_refitted_to_what_the_gates_leave(traine
 
 def test_the_ramp_known_without_torch_is_that_of_training() -> None:
     assert request_module.RAMP == training.RAMP == RatioAscent(plan=GatePlan(gates=())).ramp
+
+
+@pytest.mark.parametrize(("distill", "one_for_all"), [(False, False), (True, False), (True, True)])
+def test_distillation_teaches_maps_of_the_balanced_network(
+    distill: bool, one_for_all: bool, trained: ModelRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Goal] = []
+
+    def watched(*args: object, goal: Goal, **settings: object) -> FineTuneResult:
+        seen.append(goal)
+        return fine_tune(*args, goal=goal, **settings)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(course, "fine_tune", watched)
+    asked = request(None, model=trained, distill=distill, one_for_all=one_for_all, data=DataRequest(data="digits", epochs=0.1))
+    plan = run_sparsify(asked).plan
+    goal = seen[0]
+    assert (goal.teacher is not None) == (goal.hints is not None) == distill
+    if goal.teacher is not None and goal.hints is not None:
+        assert [own for _, own in goal.hints.modules] == [gate.consumer for gate in plan.gates]
+        given, taught = load_model("digits-cnn").model, goal.teacher
+        images = torch.rand(4, *load_model("digits-cnn").inputs()[0].shape[1:])
+        with torch.no_grad():
+            assert torch.allclose(taught.eval()(images), given.eval()(images), atol=1e-4)
+        reader = plan.gates[0].consumer
+        assert not torch.equal(taught.get_parameter(f"{reader}.weight"), given.get_parameter(f"{reader}.weight"))
 
 
 def test_training_has_to_beat_the_weights_with_statistics_measured_anew(tmp_path: Path) -> None:

@@ -45,7 +45,9 @@ def sparsify(
     epochs: opt.Epochs = 6.0,
     mean: opt.Mean = opt.MEAN,
     std: opt.Std = opt.STD,
-    distill: Annotated[bool, typer.Option("--distill", help="Learn from the dense network's outputs and maps, too: better, half slower.")] = False,
+    distill: Annotated[
+        bool, typer.Option("--distill", help="Learn from the dense network's outputs and maps, too: better, half slower.")
+    ] = False,
     seed: opt.Seed = 0,
     out: opt.Out = None,
     resume: opt.Resume = False,
