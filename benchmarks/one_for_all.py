@@ -21,7 +21,8 @@ from torch import nn
 
 from edgewise.dynamic import GatedNetwork, place_gates
 from edgewise.dynamic.accounting import count_macs
-from edgewise.dynamic.training import ONE_FOR_ALL_RATE, RatioAscent, SandwichSampling
+from edgewise.dynamic.balancing import balance_channels
+from edgewise.dynamic.training import HINT_WEIGHT, LEAK, ONE_FOR_ALL_RATE, RatioAscent, SandwichSampling, hints_of
 from edgewise.ir.gates import GatePlan
 from edgewise.models.weights import save_weights
 from edgewise.recipes.records import LoadedModel
@@ -60,6 +61,9 @@ def main() -> int:
     test = opened(arguments).test
     known |= {
         "one_for_all_rate": ONE_FOR_ALL_RATE,
+        "leak": LEAK,
+        "hint_weight": HINT_WEIGHT,
+        "balanced": True,
         "epochs": arguments.epochs,
         "lr": arguments.lr,
         "distill_weight": arguments.distill,
@@ -67,6 +71,7 @@ def main() -> int:
         "test_images": test.n_images,
     }
     known["accuracy_start"] = accuracy(loaded.model, test)
+    start, _ = balance_channels(loaded.model, net, plan.gates)
     rows = known.setdefault("rows", [])
     for seed in (int(word) for word in arguments.seeds.split(",")):
         data = opened(arguments, seed)
@@ -74,9 +79,9 @@ def main() -> int:
             if any((row["seed"], row["trained"]) == (seed, kind) for row in rows):
                 continue
             if kind == "one-for-all":
-                found = served(arguments, loaded.model, plan, data, seed=seed)
+                found = served(arguments, start, plan, data, seed=seed)
             else:
-                found = {kind: alone(arguments, loaded.model, plan.scaled(float(kind)), data, seed=seed)}
+                found = {kind: alone(arguments, start, plan.scaled(float(kind)), data, seed=seed)}
             for share, value in found.items():
                 reduction = count_macs(net, plan.scaled(float(share))).reduction
                 rows.append({"seed": seed, "trained": kind, "share": share, "accuracy": value, "reduction": reduction})
@@ -107,7 +112,7 @@ def served(arguments: argparse.Namespace, start: nn.Module, plan: GatePlan, data
     """Test accuracy of one set of weights at every share, with batch-norm statistics of its own."""
     epochs = arguments.epochs / NETWORKS_A_STEP if arguments.equal_work else arguments.epochs
     config = FineTune(epochs=epochs, lr=arguments.lr * ONE_FOR_ALL_RATE, seed=seed, distill_weight=arguments.distill)
-    goal = Goal(regime=SandwichSampling(plan=plan), teacher=start if arguments.distill else None, evaluate=all_alike)
+    goal = Goal(regime=SandwichSampling(plan=plan), evaluate=all_alike, **taught_by(arguments, start, plan))
     checkpoint = Checkpoint(path=arguments.work / f"one-for-all-{seed}.safetensors", resume=True)
     network = fine_tune(GatedNetwork(start, plan), data, config=config, goal=goal, checkpoint=checkpoint).model
     found = {}
@@ -120,6 +125,11 @@ def served(arguments: argparse.Namespace, start: nn.Module, plan: GatePlan, data
     return found
 
 
+def taught_by(arguments: argparse.Namespace, start: nn.Module, plan: GatePlan) -> dict[str, Any]:
+    """What a goal says of the teacher: outputs and maps of the network given, as ``edgewise sparsify --distill`` has it."""
+    return {"teacher": start, "hints": hints_of(plan)} if arguments.distill else {}
+
+
 def all_alike(_model: nn.Module) -> float:
     """A score by which no epoch is better than the last."""
     return 0.0
@@ -129,7 +139,7 @@ def alone(arguments: argparse.Namespace, start: nn.Module, plan: GatePlan, data:
     """Test accuracy of a network trained for one plan."""
     name = f"alone-{plan.channel_ratios[0]:g}-{seed}.safetensors"
     config = FineTune(epochs=arguments.epochs, lr=arguments.lr, seed=seed, distill_weight=arguments.distill)
-    goal = Goal(regime=RatioAscent(plan=plan), teacher=start if arguments.distill else None, evaluate=all_alike)
+    goal = Goal(regime=RatioAscent(plan=plan), evaluate=all_alike, **taught_by(arguments, start, plan))
     checkpoint = Checkpoint(path=arguments.work / name, resume=True)
     return accuracy(fine_tune(GatedNetwork(start, plan), data, config=config, goal=goal, checkpoint=checkpoint).model, data.test)
 
