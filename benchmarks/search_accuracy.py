@@ -8,12 +8,14 @@ Everything is done in parts that can be killed and go on; each writes its rows i
     python benchmarks/search_accuracy.py choose   --shared ../shared --work WORK
     python benchmarks/search_accuracy.py train    --shared ../shared --work WORK --network winner-0 --seconds 1000
     python benchmarks/search_accuracy.py measure  --shared ../shared --work WORK
+    python benchmarks/search_accuracy.py evenly   --shared ../shared --work WORK --images 24000 --epochs 1.5
 
 ``device``, ``prices``, ``choose`` and ``measure`` time, and want a machine of their own; the others train. Networks are ``reference``
 (MobileNetV2 at width 0.5 with stem and second stage at stride 1), ``winner-0``, ``winner-1`` (two seeds of training),
 ``random-0`` to ``random-7``, and ``likeliest-0``, which norms and thresholds decide on; the winner is the best of 64 networks
-of its latency by the supernet's weights, as ``edgewise search --refine`` finds it. ``--images`` and the epochs make it smaller; what
-was made is told by the rows.
+of its latency by the supernet's weights, as ``edgewise search --refine`` finds it. ``evenly`` asks what these weights are worth as
+a judge: it trains the supernet on, with networks of the winner's latency drawn at random, and judges before and after. ``--images``
+and the epochs make it smaller; what was made is told by the rows.
 """
 
 import argparse
@@ -24,6 +26,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import Any
 
@@ -48,16 +51,23 @@ from edgewise.recipes.searching.refining import Refiner
 from edgewise.singlepath.baselines import Score, draw_in_window, inherited_score
 from edgewise.singlepath.choosing import choose
 from edgewise.singlepath.derive import inherited
+from edgewise.singlepath.gates import Steering, values_of
+from edgewise.singlepath.optimizers import weight_optimizer
 from edgewise.singlepath.search import search
 from edgewise.singlepath.settings import SearchSettings
 from edgewise.singlepath.supernet import Supernet
 from edgewise.space import Space, Stage, counts_of, load_space
 from edgewise.space.prices import Prices
 from edgewise.space.solve import Window
+from edgewise.train.batches import batches_of_epoch
 from edgewise.train.checkpoint import Checkpoint
 from edgewise.train.data import Dataset, DataSpec, open_data
 from edgewise.train.evaluate import accuracy
+from edgewise.train.layout import channels_last
 from edgewise.train.loop import FineTune, fine_tune
+from edgewise.train.objective import cross_entropy
+from edgewise.train.precision import mixed_precision, uses_bf16
+from edgewise.train.schedule import one_cycle
 
 N_RANDOM, N_JUDGED = 8, 64
 TARGETS = (0.7, 0.85, 1.0)
@@ -280,6 +290,40 @@ def part_inherited(job: Comparison) -> None:
     job.write(inherited={name: score(plan) for name, plan in job.plans().items()})
 
 
+def part_evenly(job: Comparison) -> None:
+    """What the supernet's weights say of the networks that were trained, as the search left them and after even training."""
+    net, data, prices = job.supernet(), job.data(), job.prices()
+    load_weights(net, job.work / "supernet.safetensors")
+    rows = {"as searched": judged(job, net)}
+    winner_s = prices.latency_s(job.plans()["winner"])
+    window = Window(least_s=winner_s * 0.98, most_s=winner_s * 1.01)
+    optimizer, rng, loss_of = weight_optimizer(net, SearchSettings()), np.random.default_rng(5), cross_entropy(0.0)
+    n_steps = round(job.asked.epochs * len(data.train))
+    batches = chain.from_iterable(batches_of_epoch(data.train, 100 + epoch, start=0) for epoch in count())
+    net.to(memory_format=torch.channels_last).train()
+    for step, (images, target) in enumerate(islice(batches, n_steps)):
+        for group in optimizer.param_groups:
+            group["lr"] = one_cycle(step, n_steps, max_lr=INHERITED_LR)
+        steering = Steering(mode="given", values=values_of(net.space, draw_in_window(prices, window, rng)))
+        with mixed_precision(net.thresholds.device, bf16=uses_bf16("auto", net.thresholds.device)):
+            scores, _ = net(channels_last(images), steering)
+        optimizer.zero_grad()
+        loss_of(scores.float(), target).backward()
+        optimizer.step()
+    rows[f"after {job.asked.epochs:g} even epochs"] = judged(job, net.eval())
+    job.write(judging=rows)
+
+
+def judged(job: Comparison, net: Supernet) -> dict[str, Any]:
+    """Scores by these weights, and how they go with test accuracies after training."""
+    score, trained_rows = score_of(job, net), job.found["trained"]
+    scores = {name: score(plan) for name, plan in job.plans().items()}
+    drawn = [name for name in scores if name.startswith("random") and name in trained_rows]
+    pairs = [[scores[name] for name in drawn], [trained_rows[name]["accuracy"] for name in drawn]]
+    print(scores, flush=True)
+    return {"scores": scores, "correlation_of_random": float(np.corrcoef(pairs)[0, 1]), "random_networks": len(drawn)}
+
+
 def part_train(job: Comparison) -> None:
     """One network, from the start or from the supernet's weights, as all of them."""
     name, inherits = job.asked.network, job.asked.inherit
@@ -364,6 +408,7 @@ PARTS = {
     "inherited": part_inherited,
     "train": part_train,
     "measure": part_measure,
+    "evenly": part_evenly,
 }
 
 
