@@ -1,8 +1,10 @@
 """What every choice of every block takes on one device, asked for once and frozen."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
 
 import numpy as np
 from jaxtyping import Float
@@ -11,6 +13,9 @@ from edgewise._core.errors import SpecError, TargetError
 from edgewise._core.units import format_seconds
 from edgewise.ir.arch import ArchPlan, BlockChoice
 from edgewise.space.space import BlockSpace, Space
+
+_Operation = tuple[int, int, float]
+"""Kernel, expansion and ratio of squeeze-and-excitation."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,17 +44,24 @@ class Prices:
 
     def choice_s(self, block: BlockSpace, choice: BlockChoice) -> float:
         """Seconds of one choice; 0 where it is skipped, and for blocks with nothing to choose, which the constant contains."""
-        if choice.skip or not block.searchable:
-            return 0.0
-        place = self.space.searchable.index(block)
-        return float(
-            self.tables[place][block.kernels.index(choice.kernel), block.expansions.index(choice.expansion), block.ses.index(choice.se)]
-        )
+        return _seconds_of(choice, self._by_block[block.position])
 
     def latency_s(self, plan: ArchPlan) -> float:
         """Seconds of a network: the constant and the sum of its blocks."""
-        pairs = zip(self.space.blocks, plan.blocks, strict=True)
-        return self.constant_s + math.fsum(self.choice_s(block, choice) for block, choice in pairs)
+        return self.constant_s + math.fsum(
+            _seconds_of(choice, seconds) for choice, seconds in zip(plan.blocks, self._by_block, strict=True)
+        )
+
+    @cached_property
+    def _by_block(self) -> tuple[Mapping[_Operation, float], ...]:
+        """The tables by what a choice says, as searches ask for thousands of networks; zeros for blocks with nothing to choose."""
+        tables = {block.position: table for block, table in zip(self.space.searchable, self.tables, strict=True)}
+        found = []
+        for block in self.space.blocks:
+            operations = list(product(block.kernels, block.expansions, block.ses))
+            seconds = tables[block.position].ravel().tolist() if block.position in tables else [0.0] * len(operations)
+            found.append(dict(zip(operations, seconds, strict=True)))
+        return tuple(found)
 
     @property
     def range_s(self) -> tuple[float, float]:
@@ -78,6 +90,10 @@ class Prices:
                 f"--latency {asked} ({format_seconds(target_s)}) lies outside what space {self.space.name!r} reaches here: "
                 f"{format_seconds(least)} to {format_seconds(most)} ({self.kind}); ask for a latency between, or use another space"
             )
+
+
+def _seconds_of(choice: BlockChoice, seconds: Mapping[_Operation, float]) -> float:
+    return 0.0 if choice.skip else seconds[choice.kernel, choice.expansion, choice.se]
 
 
 def price_space(space: Space, *, constant_s: float, price_s: Callable[[BlockChoice], float], kind: str = "predicted") -> Prices:
