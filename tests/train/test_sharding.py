@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from edgewise.measure.lock import timing_lock
+from edgewise.train.hints import Hints
 from edgewise.train.loop import FineTune, Loaders, fine_tune
 from edgewise.train.sharding import rank_and_size, shard
 from train.networks import random_batches
@@ -26,17 +27,22 @@ from torch import distributed as dist
 from edgewise.measure.lock import untimed
 from edgewise.train.loop import FineTune, Goal, Loaders, fine_tune
 from train.networks import random_batches, small_cnn
-from train.test_sharding import plain_cnn
+from train.test_sharding import HINTS, plain_cnn
 
 rank, store, out = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2, timeout=timedelta(seconds=300))
-for name, network in (("norms", small_cnn()), ("plain", plain_cnn())):
+plain, taught = Goal(gate=untimed), Goal(gate=untimed, teacher=small_cnn().eval(), hints=HINTS)
+for name, network, goal in (("norms", small_cnn(), plain), ("plain", plain_cnn(), plain), ("hints", small_cnn(), taught)):
     data = Loaders(train=random_batches(4), validation=random_batches(2, seed=1))
-    result = fine_tune(network, data, config=FineTune(epochs=2, lr=0.05, bf16=False), goal=Goal(gate=untimed))
+    config = FineTune(epochs=2, lr=0.05, bf16=False, distill_weight=0.5 if goal.hints else 0.0)
+    result = fine_tune(network, data, config=config, goal=goal)
     save_file(result.model.state_dict(), f"{out}/{name}-{rank}.safetensors")
     print([(record.loss, record.score) for record in result.history])
 dist.destroy_process_group()
 """
+
+
+HINTS = Hints(modules=(("3", "3"),))
 
 
 def plain_cnn() -> nn.Sequential:
@@ -81,7 +87,7 @@ def test_two_processes_agree_with_each_other_and_with_one(tmp_path: Path, monkey
     outputs = [process.communicate(timeout=300) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], outputs
     assert outputs[0][0] == outputs[1][0]
-    for name in ("norms", "plain"):
+    for name in ("norms", "plain", "hints"):
         one, two = (load_file(tmp_path / f"{name}-{rank}.safetensors") for rank in range(2))
         assert all(torch.equal(one[key], two[key]) for key in one)
     alone = fine_tune(plain_cnn(), Loaders(train=random_batches(4)), config=FineTune(epochs=2, lr=0.05, bf16=False)).model
