@@ -25,7 +25,7 @@ from torch import nn
 from edgewise.dynamic import GatedNetwork, place_gates
 from edgewise.dynamic.accounting import count_macs
 from edgewise.dynamic.balancing import balance_channels
-from edgewise.dynamic.training import HINT_WEIGHT, LEAK, RAMP, RatioAscent, hints_of
+from edgewise.dynamic.training import LEAK, RAMP, RatioAscent, hints_of
 from edgewise.ir import WidthPlan
 from edgewise.ir.gates import GatePlan
 from edgewise.models.weights import save_weights
@@ -35,6 +35,7 @@ from edgewise.recipes.training import lessons_of
 from edgewise.trace import Traced, trace
 from edgewise.train.data import Dataset, DataSpec, open_data
 from edgewise.train.evaluate import accuracy
+from edgewise.train.hints import HINT_WEIGHT
 from edgewise.train.loop import Checkpoint, FineTune, Goal, fine_tune
 
 RATIOS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from dynamic_accuracy import RATIOS
+from gated_training import PREPARED_RATIOS
 from result_files import begun_result, write_result
 
 from edgewise.dynamic import place_gates
@@ -48,7 +48,7 @@ CASES = {
     "resnet56": Case(model="resnet56", channels=(0.3, 0.3, 0.6), positions=(0.6,), asked=1.15, batches=(1,)),
     "vgg16_bn-224": Case(model="torchvision:vgg16_bn", positions=(0.5,), batches=(1,)),
     "vgg16_bn-224-convolutions": Case(model="torchvision:vgg16_bn", part="features", positions=(0.5,), asked=1.6, batches=(1,)),
-    "vgg16-trained": Case(model="vgg16", channels=RATIOS["vgg16"][0], positions=RATIOS["vgg16"][1], batches=(1,)),
+    "vgg16-trained": Case(model="vgg16", channels=PREPARED_RATIOS["vgg16"][0], positions=PREPARED_RATIOS["vgg16"][1], batches=(1,)),
     "vgg16-nearly-dense": Case(model="vgg16", channels=(0.02,), asked=0.97, batches=(1,)),
     "resnet56-nearly-dense": Case(model="resnet56", channels=(0.1,), asked=0.97, batches=(1,)),
 }

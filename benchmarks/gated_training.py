@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from dynamic_accuracy import gated
 from result_files import figures_of, made_here, write_result
 from torch import nn
 
@@ -20,11 +21,8 @@ from edgewise.dynamic import GatedNetwork, place_gates
 from edgewise.dynamic.accounting import count_macs
 from edgewise.dynamic.balancing import balance_channels
 from edgewise.dynamic.training import RatioAscent, hints_of
-from edgewise.ir import WidthPlan
 from edgewise.recipes.records import LoadedModel
-from edgewise.recipes.refitting import Refitter
 from edgewise.recipes.runs import load_model
-from edgewise.recipes.training import lessons_of
 from edgewise.trace import trace
 from edgewise.train.data import Dataset, DataSpec, open_data
 from edgewise.train.evaluate import accuracy
@@ -73,9 +71,7 @@ def prepared(loaded: LoadedModel, name: str, data: Dataset) -> tuple[GatedNetwor
     channels, positions = PREPARED_RATIOS[name]
     plan = place_gates(traced.net, channel_ratios=channels, spatial_ratios=positions, block_outputs=name == "resnet56")
     balanced, _ = balance_channels(loaded.model, traced.net, plan.gates)
-    network = GatedNetwork(balanced, plan).eval()
-    Refitter(balanced, traced, lessons_of(data)).refit_gated(network, WidthPlan())
-    return network, balanced
+    return gated(balanced, traced, plan, data), balanced
 
 
 def compare_prepared(name: str, *, shared: Path, epochs: float) -> None:

@@ -22,7 +22,7 @@ from torch import nn
 from edgewise.dynamic import GatedNetwork, place_gates
 from edgewise.dynamic.accounting import count_macs
 from edgewise.dynamic.balancing import balance_channels
-from edgewise.dynamic.training import HINT_WEIGHT, LEAK, ONE_FOR_ALL_RATE, RatioAscent, SandwichSampling, hints_of
+from edgewise.dynamic.training import LEAK, ONE_FOR_ALL_RATE, RatioAscent, SandwichSampling, hints_of
 from edgewise.ir.gates import GatePlan
 from edgewise.models.weights import save_weights
 from edgewise.recipes.records import LoadedModel
@@ -31,6 +31,7 @@ from edgewise.trace import trace
 from edgewise.train.calibrate import recalibrate_batch_norm
 from edgewise.train.data import Dataset, DataSpec, open_data
 from edgewise.train.evaluate import accuracy
+from edgewise.train.hints import HINT_WEIGHT
 from edgewise.train.loop import Checkpoint, FineTune, Goal, fine_tune
 
 CHANNELS, POSITIONS = (0.3, 0.3, 0.6), (0.6,)

@@ -8,11 +8,11 @@ from torch import nn
 
 from edgewise._core.errors import PlanError, UsageError
 from edgewise.dynamic import GatedNetwork, gated
-from edgewise.dynamic.training import HINT_WEIGHT, RatioAscent, SandwichSampling, hints_of
+from edgewise.dynamic.training import RatioAscent, SandwichSampling, hints_of
 from edgewise.ir.gates import Budget, Gate, GatePlan
 from edgewise.train.batches import Loaders
 from edgewise.train.calibrate import recalibrate_batch_norm
-from edgewise.train.hints import recorded_inputs
+from edgewise.train.hints import HINT_WEIGHT, recorded_inputs
 from edgewise.train.loop import Checkpoint, FineTune, Goal, fine_tune
 from edgewise.train.regime import Regime
 

@@ -8,10 +8,12 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from edgewise._core.errors import UsageError
+from edgewise.train.sharding import unwrapped
 
+HINT_WEIGHT = 10.0
+"""Weight of the error of maps beside the loss of the outputs, by default."""
 _LEAST_SQUARE = 1e-4
 """A teacher's map of a smaller mean square counts as one of this: what is all but zero has no relative error."""
 
@@ -29,7 +31,7 @@ class Hints:
     """
 
     modules: tuple[tuple[str, str], ...]
-    weight: float = 10.0
+    weight: float = HINT_WEIGHT
 
     def __post_init__(self) -> None:
         """Checks both."""
@@ -72,7 +74,7 @@ def recorded_inputs(model: nn.Module, names: Sequence[str]) -> Iterator[Mapping[
     """What modules read when the model runs, before any hook of theirs changes it; of several calls the last.
 
     Args:
-        model: The network, or what ``DistributedDataParallel`` made of it.
+        model: The network, or what :func:`~edgewise.train.sharding.spread` made of it.
         names: Names of its modules.
 
     Yields:
@@ -81,7 +83,7 @@ def recorded_inputs(model: nn.Module, names: Sequence[str]) -> Iterator[Mapping[
     Raises:
         UsageError: The network has no module of a name.
     """
-    modules = dict((model.module if isinstance(model, DistributedDataParallel) else model).named_modules())
+    modules = dict(unwrapped(model).named_modules())
     missing = [name for name in names if name not in modules]
     if missing:
         raise UsageError(f"hints name a module {missing[0]!r} that the network does not have")

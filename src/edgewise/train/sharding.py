@@ -25,6 +25,12 @@ def spread(model: nn.Module) -> nn.Module:
     return DistributedDataParallel(model)
 
 
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The model that :func:`spread` wrapped; itself where it was not wrapped."""
+    inner: nn.Module = model.module if isinstance(model, DistributedDataParallel) else model
+    return inner
+
+
 def is_sharded(batches: Batches) -> bool:
     """Whether the batches differ from process to process already."""
     return isinstance(batches, DataLoader) and isinstance(batches.sampler, DistributedSampler)
