@@ -4,6 +4,7 @@ Everything is done in parts that can be killed and go on; each writes its rows i
 
     python benchmarks/search_accuracy.py device   --work WORK
     python benchmarks/search_accuracy.py prices   --shared ../shared --work WORK
+    python benchmarks/search_accuracy.py draw     --work WORK
     python benchmarks/search_accuracy.py search   --shared ../shared --work WORK --seconds 1000
     python benchmarks/search_accuracy.py choose   --shared ../shared --work WORK
     python benchmarks/search_accuracy.py train    --shared ../shared --work WORK --network winner-0 --seconds 1000
@@ -48,7 +49,7 @@ from edgewise.recipes.requests import DeviceRequest
 from edgewise.recipes.searching.aiming import Bench, aim, calibrated, network_of, shoot
 from edgewise.recipes.searching.prices import prices_on
 from edgewise.recipes.searching.refining import Refiner
-from edgewise.singlepath.baselines import Score, draw_in_window, inherited_score
+from edgewise.singlepath.baselines import Score, inherited_score
 from edgewise.singlepath.choosing import choose
 from edgewise.singlepath.derive import inherited
 from edgewise.singlepath.gates import Steering, values_of
@@ -57,6 +58,7 @@ from edgewise.singlepath.search import search
 from edgewise.singlepath.settings import SearchSettings
 from edgewise.singlepath.supernet import Supernet
 from edgewise.space import Space, Stage, counts_of, load_space
+from edgewise.space.drawing import draw_in_window
 from edgewise.space.prices import Prices
 from edgewise.space.solve import Window
 from edgewise.train.batches import batches_of_epoch
@@ -161,6 +163,11 @@ class Comparison:
         # An evenly spread choice of the training part; the test part stays whole.
         return replace(data, train=data.train.first(self.asked.images))
 
+    @property
+    def reference_s(self) -> float:
+        """Seconds of the reference, when the prices were made."""
+        return float(json.loads((self.work / "prices.json").read_text())["reference_s"])
+
     def prices(self) -> Prices:
         """The prices that the first part wrote."""
         value = json.loads((self.work / "prices.json").read_text())
@@ -176,8 +183,9 @@ class Comparison:
 
     def plans(self) -> dict[str, ArchPlan]:
         """The winner and the random networks."""
-        made = {"winner": self.found["targets"][-1]["architecture"], "likeliest": self.found["likeliest"]}
-        made |= {f"random-{number}": plan for number, plan in enumerate(self.found["random"])}
+        made = {f"random-{number}": plan for number, plan in enumerate(self.found["random"])}
+        if "targets" in self.found:
+            made |= {"winner": self.found["targets"][-1]["architecture"], "likeliest": self.found["likeliest"]}
         return {name: plan_of(blocks) for name, blocks in made.items()}
 
 
@@ -208,6 +216,19 @@ def part_prices(job: Comparison) -> None:
     )
 
 
+def part_draw(job: Comparison) -> None:
+    """Random networks at the target's latency; they need no search."""
+    prices, rng = job.prices(), np.random.default_rng(0)
+    drawn = [draw_in_window(prices, window_of(job), rng) for _ in range(N_RANDOM)]
+    job.write(random=[[choice.to_json() for choice in plan.blocks] for plan in drawn])
+
+
+def window_of(job: Comparison) -> Window:
+    """Latencies that count as the target's."""
+    target_s = job.reference_s * TARGETS[-1]
+    return Window(least_s=target_s * 0.98, most_s=target_s)
+
+
 def bench_of(job: Comparison, database: LatencyDatabase) -> Bench:
     """Measures networks beside the reference."""
     reference = reference_space()
@@ -218,7 +239,7 @@ def bench_of(job: Comparison, database: LatencyDatabase) -> Bench:
 def part_search(job: Comparison) -> None:
     """The search itself."""
     settings = SearchSettings(epochs=job.asked.search_epochs, whole=job.asked.whole)
-    target_s = json.loads((job.work / "prices.json").read_text())["reference_s"] * TARGETS[-1]
+    target_s = job.reference_s * TARGETS[-1]
     checkpoint = Checkpoint(path=job.work / "search.safetensors", resume=True)
     outcome = search(
         job.supernet(), job.data(), target_s=target_s, settings=settings, checkpoint=checkpoint, progress=Watch(job.asked.seconds)
@@ -229,11 +250,10 @@ def part_search(job: Comparison) -> None:
 
 
 def part_choose(job: Comparison) -> None:
-    """Networks for every target, measured and aimed again; random ones at the winner's latency, those known where they have it."""
+    """Networks for every target, measured and aimed again."""
     net, prices = job.supernet(), job.prices()
     load_weights(net, job.work / "supernet.safetensors")
-    reference_s = json.loads((job.work / "prices.json").read_text())["reference_s"]
-    rows = []
+    reference_s, rows = job.reference_s, []
     with LatencyDatabase(job.work / "latency.sqlite") as database:
         bench = bench_of(job, database)
         for share in TARGETS:
@@ -257,17 +277,10 @@ def part_choose(job: Comparison) -> None:
                 | asdict(counts)
                 | {"architecture": [choice.to_json() for choice in hit.plan.blocks]}
             )
-    winner_s = rows[-1]["predicted_s"]
-    window = Window(least_s=winner_s * 0.98, most_s=winner_s * 1.01)
-    drawn = [plan_of(blocks) for blocks in job.found.get("random", ())]
-    if not drawn or not all(window.least_s <= prices.latency_s(plan) <= window.most_s for plan in drawn):
-        rng = np.random.default_rng(0)
-        drawn = [draw_in_window(prices, window, rng) for _ in range(N_RANDOM)]
     job.write(
         targets=rows,
         likeliest=[choice.to_json() for choice in likeliest.blocks],
         refined=refined.to_json(),
-        random=[[choice.to_json() for choice in plan.blocks] for plan in drawn],
     )
 
 
@@ -295,8 +308,7 @@ def part_evenly(job: Comparison) -> None:
     net, data, prices = job.supernet(), job.data(), job.prices()
     load_weights(net, job.work / "supernet.safetensors")
     rows = {"as searched": judged(job, net)}
-    winner_s = prices.latency_s(job.plans()["winner"])
-    window = Window(least_s=winner_s * 0.98, most_s=winner_s * 1.01)
+    window = window_of(job)
     optimizer, rng, loss_of = weight_optimizer(net, SearchSettings()), np.random.default_rng(5), cross_entropy(0.0)
     n_steps = round(job.asked.epochs * len(data.train))
     batches = chain.from_iterable(batches_of_epoch(data.train, 100 + epoch, start=0) for epoch in count())
@@ -403,6 +415,7 @@ def part_measure(job: Comparison) -> None:
 PARTS = {
     "device": part_device,
     "prices": part_prices,
+    "draw": part_draw,
     "search": part_search,
     "choose": part_choose,
     "inherited": part_inherited,

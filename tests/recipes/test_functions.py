@@ -27,7 +27,7 @@ RENAMED = {
     "no_latency": "measure",
     "bandwidth": "bandwidth_gb_per_s",
     "search_epochs": "course", "explore": "course", "loss": "course", "strength": "course", "form": "course", "runtime": "course",
-    "lr": "course", "threshold_lr": "course", "whole": "course",
+    "lr": "course", "threshold_lr": "course", "whole": "course", "even": "course",
     "row_order": "layout", "aligned": "layout", "sort_channels": "layout", "replication": "layout", "schedule": "layout",
     "mechanisms": "layout", "adc_rule": "layout", "weight_bits": "layout", "input_bits": "layout", "cell_bits": "layout",
     "adc_bits": "layout", "convolutions_only": "layout", "skip_unsupported": "layout",

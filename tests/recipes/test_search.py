@@ -28,8 +28,9 @@ from edgewise.recipes.searching.aiming import aim, calibrated
 from edgewise.recipes.searching.comparing import compared
 from edgewise.recipes.searching.opening import stage_candidates
 from edgewise.recipes.searching.prices import net_of, prices_on
-from edgewise.singlepath.baselines import Scored, draw_in_window
+from edgewise.singlepath.baselines import Scored
 from edgewise.space import SPACES, counts_of
+from edgewise.space.drawing import draw_in_window
 from edgewise.space.prices import price_space
 from edgewise.space.solve import Window, best_in_window
 

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,9 @@ import torch
 
 from edgewise._core.errors import RunError, TargetError, UnknownNameError, UsageError
 from edgewise.models.mobile import MobileNet
-from edgewise.singlepath.baselines import Evolution, draw_in_window, evolve, inherited_score, random_search
+from edgewise.singlepath.baselines import Evolution, evolve, inherited_score, random_search
 from edgewise.singlepath.choosing import choose, log_likelihoods
+from edgewise.singlepath.gates import Steering, plan_of, values_of
 from edgewise.singlepath.losses import hinge_term, lagrangian_term, log_term, next_multiplier
 from edgewise.singlepath.multipath import MultiPathNet
 from edgewise.singlepath.optimizers import ThresholdSteps
@@ -21,6 +23,7 @@ from edgewise.singlepath.settings import SearchSettings
 from edgewise.singlepath.step_cost import step_cost_ratio
 from edgewise.singlepath.supernet import Supernet
 from edgewise.space import SPACES
+from edgewise.space.drawing import draw_in_window, window_below
 from edgewise.space.prices import Prices, price_space
 from edgewise.space.solve import Window
 from edgewise.train.checkpoint import Checkpoint
@@ -95,6 +98,8 @@ class TestSettings:
             ({"epochs": 0}, "--search-epochs must be positive"),
             ({"explore": 1.0}, r"--explore must be in \[0, 1\)"),
             ({"strength": -1}, "--strength must be positive"),
+            ({"even": 1.0}, r"--even must be in \[0, 1\)"),
+            ({"explore": 0.5, "even": 0.5}, "--explore and --even together must be below 1, got 1"),
         ],
     )
     def test_numbers_out_of_range(self, change: dict, said: str) -> None:
@@ -118,6 +123,33 @@ class TestSearch:
         assert abs(reached_s - target_s) < abs(before_s - target_s) / 3
         plan = choose(outcome.net, prices(), target_s)
         assert target_s * 0.9 <= prices().latency_s(plan) <= target_s
+
+    @pytest.mark.parametrize("others_s", [(), (4e-3,)])
+    def test_at_last_networks_of_the_latency_are_drawn_and_thresholds_stay(self, digits: Loaders, others_s: tuple[float, ...]) -> None:
+        net, seen = supernet(), []
+        net.register_forward_pre_hook(lambda module, given: seen.append((given[1], module.thresholds.detach().clone())))
+        search(net, digits, target_s=5e-3, others_s=others_s, settings=replace(BRIEF, epochs=2.0, explore=0.25, even=0.5))
+        modes = [steering.mode for steering, _ in seen]
+        assert modes == ["given"] * 4 + ["drawn"] * 4 + ["fixed"] * 8
+        assert not torch.equal(seen[4][1], seen[8][1]) and torch.equal(seen[8][1], net.thresholds)
+        drawn_s = [prices().latency_s(plan_of(SPACE, steering.values)) for steering, _ in seen[8:]]
+        shares = [latency_s / target_s for latency_s, target_s in zip(drawn_s, cycle((5e-3, *others_s)), strict=False)]
+        assert all(0.88 <= share <= 1 + 1e-9 for share in shares) and len({tuple(steering.values.tolist()) for steering, _ in seen[8:]}) > 2
+
+    def test_the_authors_form_ends_with_decisions(self, digits: Loaders) -> None:
+        net, seen = supernet("published"), []
+        net.register_forward_pre_hook(lambda module, given: seen.append(given[1].mode))
+        search(net, digits, target_s=5e-3, settings=replace(BRIEF, form="published", loss="log", strength=0.02))
+        assert seen == ["dropped"] * 4 + ["hard"] * 4
+
+    def test_what_is_fixed_teaches_no_decision(self) -> None:
+        net = supernet()
+        values = values_of(SPACE, SPACE.smallest)
+        scores, _ = net(torch.ones(2, 1, 8, 8), Steering(mode="fixed", values=values))
+        scores.square().sum().backward()
+        assert net.thresholds.grad is not None and not net.thresholds.grad.any()
+        given, _ = net(torch.ones(2, 1, 8, 8), Steering(mode="given", values=values))
+        assert torch.equal(given, scores)
 
     @pytest.mark.parametrize(
         ("loss", "strength", "form"), [("hinge", 15.0, "exact"), ("log", 0.02, "published"), ("lagrangian", 1.0, "published")]
@@ -225,6 +257,15 @@ class TestBaselines:
         with pytest.raises(TargetError, match=r"found between 90 and 91 ms; the space reaches 2\.8 to 13 ms"):
             draw_in_window(prices(), Window(least_s=90e-3, most_s=91e-3), rng)
 
+    def test_a_window_is_as_wide_as_it_must_be(self) -> None:
+        coarse = price_space(SPACE, constant_s=1e-3, price_s=lambda choice: 1e-3)
+        # 2 stages of a block that stays and one that may go: 3, 4 or 5 ms.
+        assert window_below(coarse, 4.02e-3) == Window(least_s=4.02e-3 * 0.97, most_s=4.02e-3)
+        assert window_below(coarse, 4.2e-3) == Window(least_s=4.2e-3 * 0.94, most_s=4.2e-3)
+        assert window_below(coarse, 3.9e-3).least_s == 0.0
+        fastest = window_below(coarse, 1e-3)
+        assert draw_in_window(coarse, fastest, np.random.default_rng(0)) is not None and fastest.contains(coarse.range_s[0])
+
     def test_evolution_beats_random_search_on_a_known_score(self) -> None:
         window = Window(least_s=4e-3, most_s=7e-3)
 
@@ -250,7 +291,7 @@ class TestBaselines:
         assert judged[0] == best.plan == given and SPACE.largest not in judged
 
     def test_inherited_scores_are_of_the_childs_own_norms(self, digits: Loaders) -> None:
-        net = search(supernet(), digits, target_s=5e-3, settings=replace(BRIEF, epochs=15.0, explore=0.9)).net
+        net = search(supernet(), digits, target_s=5e-3, settings=replace(BRIEF, epochs=15.0, explore=0.9, even=0.0)).net
         weights = {name: parameter.clone() for name, parameter in net.named_parameters()}
         score = inherited_score(net, digits.train, digits.validation)
         assert score(SPACE.largest) > 0.3

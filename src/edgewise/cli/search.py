@@ -38,8 +38,11 @@ def search(
     search_epochs: Annotated[
         float, typer.Option("--search-epochs", metavar="N", help="Passes of the search over the training data.")
     ] = 8.0,
-    explore: Annotated[float, typer.Option("--explore", metavar="S", help="Share of them that draws all choices equally.")] = 0.6,
+    explore: Annotated[float, typer.Option("--explore", metavar="S", help="Share of them that draws all choices equally.")] = 0.5,
     whole: Annotated[float, typer.Option("--whole", metavar="S", help="Share of those that trains the largest network first.")] = 0.5,
+    even: Annotated[
+        float, typer.Option("--even", metavar="S", help="Share of them, the last ones, that trains networks of that latency alike.")
+    ] = 0.25,
     loss: Annotated[str, typer.Option("--loss", metavar="L", help="lagrangian (lands on the target), hinge or log.")] = "lagrangian",
     strength: Annotated[float, typer.Option("--strength", metavar="W", help="Weight of the runtime in the loss.")] = 1.0,
     form: Annotated[str, typer.Option("--form", metavar="F", help="exact, or published: the authors' masks and norms.")] = "exact",
@@ -82,6 +85,7 @@ def search(
             epochs=search_epochs,
             explore=explore,
             whole=whole,
+            even=even,
             loss=loss,
             strength=strength,
             form=form,

@@ -158,6 +158,7 @@ class _Run:
             epochs=course.epochs,
             explore=course.explore,
             whole=course.whole,
+            even=course.even,
             lr=course.lr,
             threshold_lr=course.threshold_lr,
             loss=course.loss,
@@ -178,19 +179,26 @@ class _Run:
                 database = stack.enter_context(LatencyDatabase(request.device.db, progress=progress))
                 opened = open_search(request, space, data, database=database, progress=progress)
             prices = agreed_prices(space, None if opened is None else opened.prices)
-            target_s = agreed_number(0.0 if opened is None else request.latency.seconds(opened.reference_s))
+            reference_s = agreed_number(0.0 if opened is None else opened.reference_s)
+            target_s = request.latency.seconds(reference_s)
             net = self._supernet(space)
             known = self._known(space)
             if known is not None:
                 # The target in seconds is that of the search begun, whatever the reference takes today.
-                prices, target_s = known.prices(space), known.target_s
-                opened = opened and replace(opened, prices=prices, reference_s=known.reference_s)
+                prices, target_s, reference_s = known.prices(space), known.target_s, known.reference_s
+                opened = opened and replace(opened, prices=prices, reference_s=reference_s)
             ratio = known.step_cost_ratio if known is not None else self._step_cost(net, data)
             if opened is not None and known is None:
                 self._keep(opened, target_s, ratio)
             net.set_prices(prices)
             outcome = search(
-                net, data, target_s=target_s, settings=self._settings, checkpoint=self._checkpoint(SEARCH_FILE), progress=progress
+                net,
+                data,
+                target_s=target_s,
+                others_s=[target.seconds(reference_s) for target in request.front],
+                settings=self._settings,
+                checkpoint=self._checkpoint(SEARCH_FILE),
+                progress=progress,
             )
             aimed = None if opened is None else self._aimed_all(opened, outcome)
             plan = agreed_plan(space, None if aimed is None else aimed.hit.plan)

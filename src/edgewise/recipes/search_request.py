@@ -21,6 +21,7 @@ class SearchCourse:
         epochs: Passes of the search over the training part.
         explore: Share of them in which all choices are drawn equally often.
         whole: Share of those, the first ones, in which every block does the most it can.
+        even: Share of the passes, the last ones, in which networks of the target's latency are drawn at random.
         loss: ``lagrangian``, ``hinge`` or ``log``.
         strength: Weight of the runtime term.
         form: ``exact`` or ``published``.
@@ -30,8 +31,9 @@ class SearchCourse:
     """
 
     epochs: float = 8.0
-    explore: float = 0.6
+    explore: float = 0.5
     whole: float = 0.5
+    even: float = 0.25
     loss: str = "lagrangian"
     strength: float = 1.0
     form: str = "exact"

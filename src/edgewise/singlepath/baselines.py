@@ -5,20 +5,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgewise._core.errors import TargetError, UsageError
+from edgewise._core.errors import UsageError
 from edgewise._core.progress import Progress, SilentProgress
 from edgewise.ir.arch import ArchPlan
 from edgewise.singlepath.derive import inherited
 from edgewise.singlepath.supernet import Supernet
-from edgewise.space.drawing import crossed, draw_architecture, mutated, neighbours
+from edgewise.space.drawing import crossed, draw_in_window, moved_into, mutated
 from edgewise.space.prices import Prices
 from edgewise.space.solve import Window
 from edgewise.train.batches import Batches
 from edgewise.train.evaluate import accuracy
 from edgewise.train.gate import Gate
 from edgewise.train.precision import mixed_precision, uses_bf16
-
-_MOST_DRAWS, _MOST_MOVES = 200, 200
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,37 +79,6 @@ def inherited_score(net: Supernet, train: Batches, validation: Batches, *, n_bat
     return score
 
 
-def draw_in_window(prices: Prices, window: Window, rng: np.random.Generator) -> ArchPlan:
-    """A random network in a window of latencies: drawn, then moved into it by random changes of one block.
-
-    Every move is drawn among those that come nearer to the window, so that no block is favoured.
-
-    Args:
-        prices: What choices take.
-        window: Latencies allowed.
-        rng: Where randomness comes from.
-
-    Raises:
-        TargetError: No network was found there.
-    """
-    space, (least, most) = prices.space, prices.range_s
-    within_reach = window.least_s <= most and least <= window.most_s
-    for _ in range(_MOST_DRAWS if within_reach else 0):
-        plan = draw_architecture(space, rng)
-        for _ in range(_MOST_MOVES):
-            off_s = _off_s(prices.latency_s(plan), window)
-            if off_s == 0:
-                return plan
-            nearer = [one for one in neighbours(space, plan) if _off_s(prices.latency_s(one), window) < off_s]
-            if not nearer:
-                break
-            plan = nearer[int(rng.integers(len(nearer)))]
-    raise TargetError(
-        f"no network of space {space.name!r} found between {window.least_s * 1e3:.4g} and {window.most_s * 1e3:.4g} ms; "
-        f"the space reaches {least * 1e3:.4g} to {most * 1e3:.4g} ms"
-    )
-
-
 def random_search(
     prices: Prices, window: Window, score: Score, *, n: int, seed: int, progress: Progress | None = None
 ) -> tuple[Scored, ...]:
@@ -163,31 +130,12 @@ def evolve(
         parents = sorted(found.values(), key=lambda one: -one.score)[: max(2, course.population // 2)]
         for _ in range(course.population):
             one, other = (parents[int(rng.integers(len(parents)))].plan for _ in range(2))
-            child = _moved_in(prices, window, mutated(prices.space, crossed(one, other, rng), rng, rate=0.1), rng)
+            child = moved_into(prices, window, mutated(prices.space, crossed(one, other, rng), rng, rate=0.1), rng)
             if child is not None and child not in found:
                 found[child] = _scored(child, prices, score)
             watcher.advance()
     return tuple(sorted(found.values(), key=lambda one: -one.score))
 
 
-def _moved_in(prices: Prices, window: Window, plan: ArchPlan, rng: np.random.Generator) -> ArchPlan | None:
-    for _ in range(_MOST_MOVES):
-        off_s = _off_s(prices.latency_s(plan), window)
-        if off_s == 0:
-            return plan
-        nearer = [one for one in neighbours(prices.space, plan) if _off_s(prices.latency_s(one), window) < off_s]
-        if not nearer:
-            return None
-        plan = nearer[int(rng.integers(len(nearer)))]
-    return None
-
-
 def _scored(plan: ArchPlan, prices: Prices, score: Score) -> Scored:
     return Scored(plan=plan, score=score(plan), predicted_s=prices.latency_s(plan))
-
-
-def _off_s(latency_s: float, window: Window) -> float:
-    """How far a latency lies outside a window; 0 inside."""
-    if window.contains(latency_s):
-        return 0.0
-    return max(window.least_s - latency_s, latency_s - window.most_s)

@@ -11,7 +11,7 @@ from edgewise.ir.arch import ArchPlan, BlockChoice
 from edgewise.singlepath.indicators import imposed, indicator
 from edgewise.space import BlockSpace, Space
 
-Mode = Literal["hard", "given", "drawn", "dropped"]
+Mode = Literal["hard", "given", "fixed", "drawn", "dropped"]
 KEEP = 0.6
 """Share of indicators that the authors' exploration keeps; the kept ones are divided by it."""
 
@@ -21,7 +21,8 @@ class Steering:
     """How decisions come about in one forward pass.
 
     Attributes:
-        mode: ``hard``: by norm and threshold. ``given``: as in ``values``, 0 and 1. ``drawn``: 1 with the probability
+        mode: ``hard``: by norm and threshold. ``given``: as in ``values``, 0 and 1. ``fixed``: the same, and norms and thresholds
+            learn nothing from them. ``drawn``: 1 with the probability
             that the logistic function of norm less threshold gives, by the uniform numbers in ``values``. ``dropped``: by
             norm and threshold, times ``values``: 0 or 1 / keep.
         values: One number for each gate of the network; none for ``hard``.
@@ -39,6 +40,8 @@ class Steering:
         if self.values is None:
             return indicator(excess)
         values = self.values.to(excess)
+        if self.mode == "fixed":
+            return values + 0 * excess  # of no effect, but several processes wait for gradients of every parameter
         if self.mode == "dropped":
             return indicator(excess) * values
         if self.mode == "drawn":

@@ -4,12 +4,13 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from edgewise._core.errors import EdgewiseError
+from edgewise._core.errors import EdgewiseError, SpecError
 from edgewise._core.progress import Progress, SilentProgress
 from edgewise._core.rng import make_rng
 from edgewise.ir.arch import ArchPlan
@@ -18,7 +19,8 @@ from edgewise.singlepath.losses import hinge_term, lagrangian_term, log_term, ne
 from edgewise.singlepath.optimizers import ThresholdSteps, weight_optimizer
 from edgewise.singlepath.settings import SearchSettings
 from edgewise.singlepath.supernet import Supernet
-from edgewise.space.drawing import draw_architecture
+from edgewise.space.drawing import draw_architecture, draw_in_window, window_below
+from edgewise.space.solve import Window
 from edgewise.train.batches import TrainingData, batches_of_epoch, count_batches, to_device
 from edgewise.train.checkpoint import Checkpoint, Standing, fingerprint, load_checkpoint, save_checkpoint
 from edgewise.train.faults import DivergedError
@@ -79,6 +81,7 @@ def search(
     data: TrainingData,
     *,
     target_s: float,
+    others_s: Sequence[float] = (),
     settings: SearchSettings,
     checkpoint: Checkpoint | None = None,
     progress: Progress | None = None,
@@ -86,13 +89,15 @@ def search(
     """Trains a supernet and its decisions.
 
     First every choice is drawn equally often, so that all learn alike; then decisions are drawn by what norms and
-    thresholds say (in the authors' form: are what they say), and the runtime counts. In several processes
-    (``torchrun``) each takes its share of every batch, and all draw the same decisions.
+    thresholds say (in the authors' form: are what they say), and the runtime counts; at last thresholds stay, and networks
+    of the target's latency are drawn, so that the weights judge them fairly. In several processes (``torchrun``) each takes
+    its share of every batch, and all draw the same decisions.
 
     Args:
         net: With prices; trained in place.
         data: Batches to learn from.
         target_s: Latency to reach, in seconds, by the supernet's prices.
+        others_s: Further latencies whose networks are to be judged with these weights.
         settings: How to search.
         checkpoint: Where to keep checkpoints; none for none.
         progress: Told of every step.
@@ -101,7 +106,8 @@ def search(
         DivergedError: The loss is not a number; the last checkpoint stays as it is.
         RunError: The checkpoint is damaged or of another search.
     """
-    searcher = _Searcher(net, data, target_s=target_s, settings=settings, checkpoint=checkpoint, progress=progress or SilentProgress())
+    targets_s = (target_s, *others_s)
+    searcher = _Searcher(net, data, targets_s=targets_s, settings=settings, checkpoint=checkpoint, progress=progress or SilentProgress())
     return searcher.run()
 
 
@@ -111,17 +117,21 @@ class _Searcher:
         net: Supernet,
         data: TrainingData,
         *,
-        target_s: float,
+        targets_s: Sequence[float],
         settings: SearchSettings,
         checkpoint: Checkpoint | None,
         progress: Progress,
     ) -> None:
-        self._net, self._data, self._settings, self._target_ms = net, data, settings, target_s * 1e3
+        if net.prices is None:
+            raise SpecError("a search needs prices; call set_prices first")
+        self._net, self._data, self._settings, self._prices = net, data, settings, net.prices
+        self._targets_s, self._target_ms = tuple(targets_s), targets_s[0] * 1e3
         self._checkpoint, self._progress = checkpoint, progress
         self._per_epoch = count_batches(data.train)
         self._n_steps = max(1, round(settings.epochs * self._per_epoch))
         self._explored = round(settings.explore * self._n_steps)
         self._whole = round(settings.whole * self._explored)
+        self._steered = self._n_steps - (0 if settings.form == "published" else round(settings.even * self._n_steps))
         self._device = net.thresholds.device
         self._bf16 = uses_bf16(settings.bf16, self._device)
         self._ce = cross_entropy(settings.label_smoothing)
@@ -197,7 +207,7 @@ class _Searcher:
         self._net.thresholds.grad = None
         whole.backward()  # type: ignore[no-untyped-call]
         self._weights.step()
-        if self._step >= self._explored // 2 or settings.form == "published":
+        if self._explored // 2 <= self._step < self._steered or settings.form == "published":
             self._thresholds.step()
         if self._counts and settings.loss == "lagrangian":
             self._multiplier = next_multiplier(self._multiplier, float(runtime_ms.detach()), self._target_ms, strength=settings.strength)
@@ -205,15 +215,22 @@ class _Searcher:
 
     @property
     def _counts(self) -> bool:
-        """Whether the runtime counts already."""
-        return self._step >= self._explored
+        """Whether decisions are taken now, and so the runtime counts."""
+        return self._explored <= self._step < self._steered
+
+    @cached_property
+    def _windows(self) -> tuple[Window, ...]:
+        return tuple(window_below(self._prices, target_s) for target_s in self._targets_s)
 
     def _steering(self) -> Steering:
         rng = make_rng(self._settings.seed, "decisions", self._step)
         n_gates = self._net.thresholds.numel()
         published = self._settings.form == "published"
+        space = self._net.space
+        if self._step >= self._steered:
+            window = self._windows[self._step % len(self._windows)]
+            return Steering(mode="fixed", values=values_of(space, draw_in_window(self._prices, window, rng)))
         if not self._counts and not published:
-            space = self._net.space
             plan = space.largest if self._step < self._whole else draw_architecture(space, rng)
             return Steering(mode="given", values=values_of(space, plan))
         if published:
@@ -260,6 +277,7 @@ class _Searcher:
             "space": self._net.space.to_json(),
             "starting weights": fingerprint(self._net)[:16],
             "target ms": round(self._target_ms, 6),
+            "further targets ms": [round(target_s * 1e3, 6) for target_s in self._targets_s[1:]],
             "steps per epoch": self._per_epoch,
             "processes": self._size,
         }

@@ -26,6 +26,8 @@ class SearchSettings:
         explore: Share of the steps in which every choice is drawn equally often and the runtime does not count, in [0, 1).
         whole: Share of the exploring steps, the first ones, in which every block does the most it can, in [0, 1]. Without,
             what is nested inside (the first half of the expanded channels) learns in every step and the rest in half of them.
+        even: Share of the steps, the last ones, in which networks of the target's latency are drawn at random and thresholds stay, in
+            [0, 1): the steps before favour what is likely, and weights are to judge others as fairly. 0 in the form ``published``.
         lr: Largest learning rate of the weights' cycle; positive.
         threshold_lr: Learning rate of the thresholds (Adam); positive.
         weight_decay: L2 penalty on kernels and matrices; not negative.
@@ -44,8 +46,9 @@ class SearchSettings:
     """
 
     epochs: float = 8.0
-    explore: float = 0.6
+    explore: float = 0.5
     whole: float = 0.5
+    even: float = 0.25
     lr: float = 0.1
     threshold_lr: float = 0.02
     weight_decay: float = 5e-5
@@ -69,6 +72,8 @@ class SearchSettings:
             ("--search-epochs", self.epochs, 0 < self.epochs < math.inf, "positive"),
             ("--explore", self.explore, 0 <= self.explore < 1, "in [0, 1)"),
             ("--whole", self.whole, 0 <= self.whole <= 1, "in [0, 1]"),
+            ("--even", self.even, 0 <= self.even < 1, "in [0, 1)"),
+            ("--explore and --even together", self.explore + self.even, self.explore + self.even < 1, "below 1"),
             ("lr", self.lr, 0 < self.lr < math.inf, "positive and finite"),
             ("threshold_lr", self.threshold_lr, 0 < self.threshold_lr < math.inf, "positive and finite"),
             ("weight_decay", self.weight_decay, 0 <= self.weight_decay < math.inf, "finite and not negative"),

@@ -27,6 +27,7 @@ class Supernet(nn.Module):
 
     Attributes:
         thresholds: One for each gate, all 0 at the start: every decision begins as the larger choice.
+        prices: What its choices take; none before :meth:`set_prices`.
     """
 
     def __init__(self, space: Space, *, form: Form = "exact", runtime: Runtime = "table") -> None:
@@ -40,6 +41,7 @@ class Supernet(nn.Module):
         self.blocks = nn.ModuleList(SuperBlock(block, form=form, activation=space.activation) for block in space.blocks)
         self._spans = gate_spans(space)
         self.thresholds = nn.Parameter(torch.zeros(self._spans[-1][1]))
+        self.prices: Prices | None = None
         self._priced: tuple[int, ...] = ()
         self.register_buffer("constant", torch.zeros(()), persistent=False)
         self.constant: Tensor
@@ -53,6 +55,7 @@ class Supernet(nn.Module):
         """Gives the runtime term its table; seconds come back as milliseconds, which logarithms like better."""
         if prices.space != self.space:
             raise SpecError(f"prices of space {prices.space.name!r} do not fit a supernet of {self.space.name!r}")
+        self.prices = prices
         self.constant = torch.tensor(prices.constant_s * 1e3, device=self.thresholds.device)
         self._priced = tuple(block.position for block in self.space.searchable)
         for place, table in zip(self._priced, prices.tables, strict=True):

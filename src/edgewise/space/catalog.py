@@ -25,7 +25,9 @@ def _imagenet() -> Space:
     )
 
 
-def _cifar(name: str, *, searched: tuple[tuple[int, int, int], ...], first: int, last: int, head: int) -> Space:
+def _cifar(
+    name: str, *, searched: tuple[tuple[int, int, int], ...], first: int, last: int, head: int, ses: tuple[float, ...] = (0.0,)
+) -> Space:
     return Space(
         name=name,
         input_shape=(1, 3, 32, 32),
@@ -33,7 +35,7 @@ def _cifar(name: str, *, searched: tuple[tuple[int, int, int], ...], first: int,
         stem_stride=1,
         stages=(
             Stage(width=first, depth=1, kernels=(3,), expansions=(1,), skip=False),
-            *(Stage(width=width, depth=depth, stride=stride) for width, depth, stride in searched),
+            *(Stage(width=width, depth=depth, stride=stride, ses=ses) for width, depth, stride in searched),
             Stage(width=last, depth=1, kernels=(3,), expansions=(6,), skip=False),
         ),
         head=head,
@@ -61,11 +63,19 @@ SPACES: Mapping[str, Space] = MappingProxyType(
             _imagenet(),
             _cifar("cifar", searched=((16, 3, 1), (24, 3, 2), (40, 3, 2), (56, 3, 1), (80, 3, 2)), first=8, last=160, head=640),
             _cifar("cifar-small", searched=((8, 3, 1), (16, 3, 2), (32, 3, 2), (64, 3, 2)), first=8, last=96, head=256),
+            _cifar(
+                "cifar-deep",
+                searched=((12, 3, 1), (20, 4, 2), (40, 4, 2), (56, 4, 1), (80, 4, 2)),
+                first=8,
+                last=160,
+                head=640,
+                ses=(0.0, 0.25),
+            ),
             _digits(),
         )
     }
 )
-"""Spaces by name: the paper's for ImageNet, two for images of 32 pixels, one for the embedded digits."""
+"""Spaces by name: the paper's for ImageNet, three for images of 32 pixels, one for the embedded digits."""
 
 
 def _found() -> ArchPlan:
