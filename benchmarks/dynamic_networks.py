@@ -23,7 +23,7 @@ from edgewise.dynamic import place_gates
 from edgewise.dynamic.running import OpenVinoDynamicSession, as_torch, export_onnx, export_openvino
 from edgewise.kernels.compiling import sources_digest
 from edgewise.measure.runtimes import open_runtime
-from edgewise.measure.sampling import Schedule, measure_interleaved
+from edgewise.measure.sampling import SETTLE_S, TURN, Schedule, measure_interleaved
 from edgewise.measure.settings import RuntimeSettings
 from edgewise.recipes.runs import load_model
 from edgewise.trace import trace
@@ -74,7 +74,7 @@ def compare(case: Case, *, threads: int, batch: int, seconds: float, folder: Pat
     with torch.no_grad():
         expected = as_torch(model, net, plan)(images).numpy()
     sessions["dynamic"] = dynamic
-    schedule = Schedule(warmup=5, repeats=20, min_seconds=seconds, max_seconds=seconds, settle=1)
+    schedule = Schedule(warmup=5, repeats=20, min_seconds=seconds, max_seconds=seconds, settle_s=SETTLE_S, turn=TURN)
     samples = dict(zip(sessions, measure_interleaved(list(sessions.values()), schedule), strict=True))
     rows = {title: {"min_s": sample.min_s, "latency_s": sample.latency_s, "n": sample.n} for title, sample in samples.items()}
     fastest = min(RUNTIMES, key=lambda device: samples[device].min_s)

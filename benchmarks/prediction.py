@@ -23,7 +23,7 @@ from edgewise.deploy.onnx_export import onnx_bytes
 from edgewise.ir import NetSpec
 from edgewise.measure.database import LatencyDatabase
 from edgewise.measure.runtimes import open_runtime
-from edgewise.measure.sampling import Sample, Schedule, measure_interleaved
+from edgewise.measure.sampling import SETTLE_S, TURN, Sample, Schedule, measure_interleaved
 from edgewise.measure.session import Session
 from edgewise.measure.settings import RuntimeSettings
 from edgewise.recipes.profile import Profiled, profile_model
@@ -34,7 +34,7 @@ from edgewise.trace import apply_plan, choose_channels, score_channels
 DEVICES = ("onnxruntime-cpu", "openvino-cpu")
 _TOGETHER = 6
 _ROUNDS = 3
-_SCHEDULE = Schedule(warmup=3, repeats=25, min_seconds=0.15, max_seconds=0.5, settle=1)
+_SCHEDULE = Schedule(warmup=3, repeats=25, min_seconds=0.15, max_seconds=0.5, settle_s=SETTLE_S, turn=TURN)
 
 
 def random_widths(net: NetSpec, rng: np.random.Generator, *, step: int) -> dict[str, int]:

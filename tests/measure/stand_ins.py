@@ -35,12 +35,14 @@ class KnownProber:
     def __init__(self, truth: Truth) -> None:
         self._truth = truth
         self.loaded: list[Workload] = []
+        self.footprints: list[int] = []
         self.sessions: list[KnownSession] = []
 
     def load(self, workload: Workload, *, footprint_bytes: int) -> KnownSession:
         assert footprint_bytes > 0
         assert not workload.one_width or workload.in_channels == workload.out_channels, workload  # as runtimes do
         self.loaded.append(workload)
+        self.footprints.append(footprint_bytes)
         self.sessions.append(KnownSession(self._truth(workload)))
         return self.sessions[-1]
 

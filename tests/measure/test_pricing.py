@@ -8,7 +8,7 @@ from edgewise._core.errors import DeviceError
 from edgewise.cost import Workload
 from edgewise.measure.database import LatencyDatabase
 from edgewise.measure.host import DeviceIdentity
-from edgewise.measure.pricing import PriceBook, footprint_of
+from edgewise.measure.pricing import PriceBook
 from measure.stand_ins import KnownProber, tiles_s
 
 CALLS = [
@@ -80,8 +80,3 @@ def test_killed_halfway_keeps_what_was_timed(identity: DeviceIdentity, database:
     book.samples(CALLS, footprint_bytes=1 << 20)
     assert after.loaded == CALLS[6:]
     assert all(session.closed for session in prober.sessions)
-
-
-@pytest.mark.parametrize(("weight_bytes", "footprint"), [(0, 1 << 18), (1_000_000, 1 << 20), (7_600_000, 1 << 23), (1 << 40, 1 << 25)])
-def test_footprints_are_powers_of_two_within_limits(weight_bytes: int, footprint: int) -> None:
-    assert footprint_of(weight_bytes) == footprint

@@ -4,7 +4,6 @@ import math
 import os
 import statistics
 import time
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -139,14 +138,30 @@ def test_sessions_take_turns_in_every_round() -> None:
     assert [sample.n for sample in samples] == [len(rounds)] * 3
 
 
-def test_sessions_settle_before_each_timing() -> None:
+def test_sessions_settle_when_their_turn_comes_and_are_timed_several_times() -> None:
+    class Brief(FakeSession):
+        def time_once_s(self) -> float:
+            time.sleep(1e-3)
+            return super().time_once_s()
+
     diary: list[str] = []
-    sessions = [FakeSession(name, [5e-3, 1e-3], diary) for name in "AB"]
-    samples = measure_interleaved(sessions, replace(QUICK, settle=1))
-    assert diary[:4] == ["A", "A", "B", "B"]  # warm-up
-    rounds = ["".join(diary[start : start + 4]) for start in range(4, len(diary), 4)]
-    assert set(rounds) == {"AABB", "BBAA"}
-    assert [set(sample.times_s) for sample in samples] == [{1e-3}, {1e-3}]
+    sessions = [Brief(name, [5e-3, 2e-3, 3e-3], diary) for name in "AB"]
+    samples = measure_interleaved(sessions, Schedule(warmup=3, repeats=4, min_seconds=0.0, stable_ratio=9.0, settle_s=0.5e-3, turn=2))
+    assert diary[:6] == ["A"] * 3 + ["B"] * 3  # warm-up
+    rounds = ["".join(diary[start : start + 6]) for start in range(6, len(diary), 6)]
+    assert len(rounds) == 2 and set(rounds) <= {"AAABBB", "BBBAAA"}
+    assert [sample.times_s for sample in samples] == [(2e-3, 3e-3) * 2] * 2
+
+
+def test_a_session_settles_for_as_long_as_asked() -> None:
+    class Brief(FakeSession):
+        def time_once_s(self) -> float:
+            time.sleep(2e-3)
+            return super().time_once_s()
+
+    diary: list[str] = []
+    measure_interleaved([Brief("A", [1e-3], diary)], Schedule(warmup=2, repeats=1, min_seconds=0.0, settle_s=0.01))
+    assert 2 + 3 + 1 <= len(diary) <= 2 + 5 + 1  # sleeping takes two milliseconds or more
 
 
 def test_what_takes_long_is_not_run_once_more_before_each_timing() -> None:
@@ -156,7 +171,7 @@ def test_what_takes_long_is_not_run_once_more_before_each_timing() -> None:
             return super().time_once_s()
 
     diary: list[str] = []
-    measure_interleaved([Slow("A", [1e-3], diary)], Schedule(warmup=1, repeats=3, min_seconds=0.0, settle=1))
+    measure_interleaved([Slow("A", [1e-3], diary)], Schedule(warmup=1, repeats=3, min_seconds=0.0, settle_s=1e-3))
     assert diary == ["A"] * 4
 
 
@@ -235,7 +250,9 @@ def test_a_time_of_zero_is_refused() -> None:
     "make",
     [
         lambda: Schedule(warmup=-1),
-        lambda: Schedule(settle=-1),
+        lambda: Schedule(settle_s=-1.0),
+        lambda: Schedule(settle_s=math.inf),
+        lambda: Schedule(turn=0),
         lambda: Schedule(repeats=0),
         lambda: Schedule(min_seconds=3.0, max_seconds=2.0),
         lambda: Schedule(max_seconds=math.inf),

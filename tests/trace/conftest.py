@@ -43,6 +43,18 @@ class Residual(Net):
         return F.relu(x + self.b(x))
 
 
+class Restored(Net):
+    """What is found is taken off the input itself, as networks that remove noise do."""
+
+    width = 3
+
+    def build(self) -> None:
+        self.b = conv(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(F.adaptive_avg_pool2d(x - self.b(self.a(x)), 1).flatten(1))
+
+
 class Mixed(Net):
     """A linear layer over the 64 positions, once for each channel."""
 
@@ -346,7 +358,7 @@ NETWORKS: dict[str, type[nn.Module]] = {
             Concat,
         ),
         *(Gate, Shuffle, Chunk, SplitByAttribute, SplitInCode, Flat, FlatInCode, Shared, LayerScale, ConvNeXt, GroupNormed),
-        *(WeightStandardised, Transposed, Glu, Pixels, Attention, Mixed, Spatial, Twins),
+        *(WeightStandardised, Transposed, Glu, Pixels, Attention, Mixed, Spatial, Twins, Restored),
     ]
 }
 

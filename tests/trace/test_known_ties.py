@@ -32,6 +32,12 @@ CASES = [
     case("Chain", {"a.0": FREE8, "b.0": FREE8}, {"a.0": "a.0", "b.1": "b.0"}),
     case("Residual", {"a.0": FREE8}, {"b.0": "a.0", "add": "a.0"}),
     case(
+        "Restored",
+        {"a.0": FREE8, "b.0": (3, False, False)},
+        {"input": "b.0", "b.0": "b.0", "sub": "b.0"},
+        {"b.0": "it is the network's input"},
+    ),
+    case(
         "Padded",
         {"a.0": FREE8, "b.0": (4, True, True)},
         {"b.0": "a.0+b.0", "shortcut": "a.0+b.0", "c.0": "a.0+b.0"},

@@ -244,7 +244,7 @@ def search(
     """Finds the network of a space that meets a latency, in one over-parameterised network, and trains it.
 
     Args:
-        space: ``imagenet``, ``cifar``, ``cifar-small``, ``digits`` or a TOML file.
+        space: ``imagenet``, ``cifar``, ``cifar-deep``, ``cifar-small``, ``digits`` or a TOML file.
         latency: The target: ``"0.7x"`` of the reference, a time such as ``"2ms"``, or seconds.
         data: What to learn from: by its name, or an ``edgewise.train.data.Dataset``.
         device: Where the latency counts: measured, simulated, or a table of blocks (``lut:FILE``).

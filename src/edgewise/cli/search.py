@@ -17,7 +17,8 @@ from edgewise.recipes.search_request import REFINED, SearchCourse, SearchRequest
 
 def search(
     space: Annotated[
-        str, typer.Option("--space", metavar="S", help="imagenet, cifar, cifar-small, digits or a TOML file.", show_default=False)
+        str,
+        typer.Option("--space", metavar="S", help="imagenet, cifar, cifar-deep, cifar-small, digits or a TOML file.", show_default=False),
     ],
     latency: Annotated[str, typer.Option("--latency", metavar="0.7x|2ms", help="Latency to reach.", show_default=False)],
     device: opt.Device = opt.DEVICE,

@@ -1,5 +1,6 @@
 """A network: its layers, and which channel dimensions must change together."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -106,6 +107,11 @@ class NetSpec:
     def weight_bytes(self) -> int:
         """Bytes of all weights of convolutions and linear layers in fp32, shared ones once."""
         return sum(4 * layer.weight_count for layer in self.layers if layer.shares is None)
+
+    @property
+    def largest_map_bytes(self) -> int:
+        """Bytes of the largest feature map that a layer writes, for a batch of one in fp32."""
+        return max((4 * layer.out_channels * math.prod(layer.out_hw) for layer in self.layers), default=0)
 
     @property
     def priced(self) -> tuple[LayerSpec, ...]:

@@ -16,18 +16,19 @@ from edgewise._core.progress import Progress, SilentProgress
 from edgewise.cost.lowering import lowering_for
 from edgewise.cost.lowering.lower import pieces_of
 from edgewise.measure.database import LatencyDatabase
+from edgewise.measure.footprint import footprint_of
 from edgewise.measure.host import native_block
 from edgewise.measure.overheads import Overheads, fit_overheads, spilled_bytes
-from edgewise.measure.pricing import PriceBook, footprint_of
+from edgewise.measure.pricing import PriceBook
 from edgewise.measure.runtimes import Runtime
-from edgewise.measure.sampling import Schedule, measure_interleaved
+from edgewise.measure.sampling import SETTLE_S, TURN, Schedule, measure_interleaved
 from edgewise.measure.session import Session
 from edgewise.measure.speed import MachineSpeed
 from edgewise.trace import trace
 
-_CONSTANTS = "overheads-9"
+_CONSTANTS = "overheads-10"
 _ROUNDS = 3
-_SCHEDULE = Schedule(warmup=3, repeats=25, min_seconds=0.15, max_seconds=0.4, stable_ratio=0.01, settle=1)
+_SCHEDULE = Schedule(warmup=3, repeats=25, min_seconds=0.15, max_seconds=0.4, stable_ratio=0.01, settle_s=SETTLE_S, turn=TURN)
 
 
 def overheads_of(runtime: Runtime, book: PriceBook, database: LatencyDatabase, *, progress: Progress | None = None) -> Overheads:
@@ -57,7 +58,7 @@ def _measure(runtime: Runtime, book: PriceBook, progress: Progress) -> Overheads
             network, inputs = build().eval(), (torch.randn(1, 3, size, size),)
         net = trace(network, inputs, name=build.__name__).net
         pieces = pieces_of(lowering_for(runtime.settings.device, net, block=native_block()), net.widths)
-        prices_s = book.prices([piece.workload for piece in pieces], footprint_bytes=footprint_of(net.weight_bytes))
+        prices_s = book.prices([piece.workload for piece in pieces], footprint_bytes=footprint_of(net))
         sums.append(sum(prices_s[piece.workload] for piece in pieces))
         calls.append(len(pieces))
         spilled.append(sum(spilled_bytes(piece.workload, batch=1) for piece in pieces))

@@ -14,9 +14,10 @@ from edgewise.cost.needs import Need, at, edges_between, fitting, grid_pairs, ne
 from edgewise.cost.steps import Step, find_step
 from edgewise.cost.surface import LatencySurface, Timing, fit_surface, held_out_error
 from edgewise.ir import NetSpec
+from edgewise.measure.footprint import FootprintCurve, footprint_around, footprint_curve
 from edgewise.measure.host import native_block
 from edgewise.measure.overheads import NO_OVERHEADS, Overheads
-from edgewise.measure.pricing import PriceBook, footprint_around
+from edgewise.measure.pricing import PriceBook
 from edgewise.measure.settings import RuntimeSettings
 
 MOST_PROBES = 40
@@ -51,10 +52,11 @@ class MeasuredDevice:
     Attributes:
         settings: Runtime, threads, batch, precision.
         book: Where single timings come from.
-        footprint_bytes: Weights of the network that is priced, see :func:`footprint_of`.
+        footprint_bytes: What passes between two uses of a weight in the network that is priced, see :mod:`edgewise.measure.footprint`.
         overheads: What a network costs beyond its calls, fitted on other networks.
         slowdown: How much slower the machine is than usual, for the total; prices of single calls are at its usual speed.
         learnt: Surfaces by family; grows by :meth:`learn`.
+        curve: What other footprints make of a network's sum; of the network learnt last.
     """
 
     settings: RuntimeSettings
@@ -64,6 +66,7 @@ class MeasuredDevice:
     slowdown: float = 1.0
     block: int = 16
     learnt: dict[Workload, Learnt] = field(default_factory=dict)
+    curve: FootprintCurve = field(default_factory=FootprintCurve)
     _steps: dict[tuple[str, str], Step] = field(default_factory=dict)
     _prices: dict[Workload, float] = field(default_factory=dict)
 
@@ -89,8 +92,9 @@ class MeasuredDevice:
         return tuple(Estimate(latency_s=self.in_network_s(piece.workload), kind=Kind.PREDICTED) for piece in pieces)
 
     def total(self, pieces: Sequence[Piece], estimates: Sequence[Estimate]) -> Estimate:
-        """The sum of the parts and the device's overheads, at the machine's present speed."""
-        latency_s = self.slowdown * self.overheads.total_s(sum(estimate.latency_s for estimate in estimates), calls=len(pieces))
+        """The sum of the parts at the network's own footprint and the device's overheads, at the machine's present speed."""
+        calls_s = self.curve.factor(pieces) * sum(estimate.latency_s for estimate in estimates)
+        latency_s = self.slowdown * self.overheads.total_s(calls_s, calls=len(pieces))
         return Estimate(latency_s=latency_s, kind=Kind.PREDICTED)
 
     def predict_s(self, net: NetSpec) -> float:
@@ -144,6 +148,11 @@ class MeasuredDevice:
         for need in sorted(needs, key=lambda need: -at(need, need.highest).macs):
             self.learnt[need.family] = self._learn(need, levels=levels)
             watcher.advance()
+        self.curve = footprint_curve(
+            self.pieces(net),
+            around_bytes=self.footprint_bytes,
+            prices_at=lambda calls, footprint_bytes: self.book.prices(calls, footprint_bytes=footprint_bytes),
+        )
 
     def _learn(self, need: Need, *, levels: int) -> Learnt:
         timings: dict[tuple[int, int], float] = {}

@@ -1,27 +1,24 @@
 """Prices of kernel calls: from the database where they are known, timed where they are not."""
 
 import json
-import math
 from collections.abc import Iterable, Sequence
 from functools import partial
 
 from edgewise._core.progress import Progress, SilentProgress
 from edgewise.cost import Workload
-from edgewise.ir import NetSpec
 from edgewise.measure.database import LatencyDatabase, piece_key
 from edgewise.measure.host import DeviceIdentity
 from edgewise.measure.probes import Prober, open_prober
-from edgewise.measure.sampling import Sample, Schedule, measure_interleaved
+from edgewise.measure.sampling import SETTLE_S, Sample, Schedule, measure_interleaved
 from edgewise.measure.session import Session
 from edgewise.measure.settings import RuntimeSettings
 from edgewise.measure.speed import MachineSpeed, load_reference, reference_call
 
-PROBE_SCHEDULE = Schedule(warmup=2, repeats=6, min_seconds=0.012, max_seconds=0.05, stable_ratio=0.02, settle=1)
+PROBE_SCHEDULE = Schedule(warmup=2, repeats=6, min_seconds=0.012, max_seconds=0.05, stable_ratio=0.02, settle_s=SETTLE_S, turn=3)
 """How long one kernel call is timed; calls are timed in chunks, interleaved."""
 _CHUNK = 6
-_PROBE_VERSION = 5
+_PROBE_VERSION = 6
 """Raised when a call is timed otherwise than before, so that old timings are not used again."""
-_SMALLEST, _LARGEST = 18, 25
 
 
 class PriceBook:
@@ -57,7 +54,7 @@ class PriceBook:
 
         Args:
             workloads: The calls; repeated ones are timed once.
-            footprint_bytes: Weights that the whole network reads, see :func:`footprint_of`.
+            footprint_bytes: What passes between two uses of a weight, see :mod:`edgewise.measure.footprint`.
 
         Raises:
             DeviceError: The runtime refuses a call.
@@ -110,27 +107,6 @@ def open_price_book(
     """
     prober, reference = open_prober(settings), reference_call(settings.device)
     return PriceBook(prober=prober, identity=identity, database=database, reference=reference, progress=progress)
-
-
-def footprint_of(weight_bytes: int) -> int:
-    """The footprint class of a network: the nearest power of two from 256 KiB to 32 MiB.
-
-    Caches hold a layer's weights from one inference to the next only while the weights of
-    all layers fit, so that a layer costs more in a larger network.
-
-    Example:
-        >>> footprint_of(7_600_000) == 8 * 1024**2
-        True
-    """
-    return 1 << min(max(round(math.log2(max(weight_bytes, 1))), _SMALLEST), _LARGEST)
-
-
-def footprint_around(net: NetSpec) -> int:
-    """The footprint class of a network and of what becomes of it: that of half of its weights.
-
-    Networks of other widths are compared with it, and a layer's price must not jump between them.
-    """
-    return footprint_of(net.weight_bytes // 2)
 
 
 def _key(workload: Workload, footprint_bytes: int) -> str:

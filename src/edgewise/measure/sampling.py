@@ -22,9 +22,12 @@ NOISY_RATIO = 0.1
 DRIFT_RATIO = 0.05
 """Distance of the medians of both halves from which a sample drifts. Lower, since a drift of 10 % moves the quartiles as far apart."""
 _LEAST_HALF = 4
+SETTLE_S, TURN = 0.015, 4
+"""For whole networks: ten inferences of one that takes 1.5 ms, then four timings."""
 _SHORTEST_TIMING_S = 50e-6
 _LONGEST_SETTLING_S = 0.05
 """What takes longer goes through all of the caches itself; and a command that times elsewhere shares none with others here."""
+_SHORTEST_SETTLING_S = 1e-6
 _THREADED_SHARE = 0.05
 _STEPS = 100.0
 
@@ -107,14 +110,15 @@ class Schedule:
 
     Attributes:
         warmup: Untimed inferences of each session before the first timed one.
-        repeats: Rounds timed at least, each with one timing of every session.
+        repeats: Timings of each session at least.
         min_seconds: Seconds spent timing each session at least, on average.
         max_seconds: Seconds after which no further round begins, for each session on
-            average; three rounds are always timed.
+            average; three timings are always made.
         stable_ratio: Timing ends when every median is known to this share of itself.
-        settle: Untimed inferences of a session before each timing of it, where they take no longer than 50 ms. Without, it
-            finds in the caches what the other sessions of the round left there; with one, what a network that runs again and
-            again finds.
+        settle_s: Seconds of untimed inferences whenever a session's turn comes, one inference at least, where one takes no longer
+            than 50 ms. Without, it finds in caches and branch predictors what the other sessions of the round left there. A network
+            of 1 ms takes a third longer then, and ten inferences until it is as fast as one that runs again and again.
+        turn: Timings of a session, one after the other, whenever its turn comes.
     """
 
     warmup: int = 3
@@ -122,14 +126,17 @@ class Schedule:
     min_seconds: float = 0.05
     max_seconds: float = 2.0
     stable_ratio: float = 0.01
-    settle: int = 0
+    settle_s: float = 0.0
+    turn: int = 1
 
     def __post_init__(self) -> None:
         """Checks the ranges."""
-        if min(self.warmup, self.settle) < 0 or self.repeats < 1:
+        if self.warmup < 0 or min(self.repeats, self.turn) < 1:
             raise UsageError(
-                f"`warmup` and `settle` must not be negative and `repeats` at least 1, got {self.warmup}, {self.settle} and {self.repeats}"
+                f"`warmup` must not be negative, `repeats` and `turn` at least 1, got {self.warmup}, {self.repeats} and {self.turn}"
             )
+        if not 0 <= self.settle_s < math.inf:
+            raise UsageError(f"`settle_s` must be finite and not negative, got {self.settle_s}")
         if not 0 <= self.min_seconds <= self.max_seconds < math.inf:
             raise UsageError(f"0 <= `min_seconds` <= `max_seconds` must hold, got {self.min_seconds} and {self.max_seconds}")
         if not self.stable_ratio > 0:
@@ -137,7 +144,7 @@ class Schedule:
 
 
 DEFAULT_SCHEDULE = Schedule()
-_LEAST_ROUNDS = 3
+_LEAST_TIMINGS = 3
 
 
 def measure_interleaved(
@@ -150,7 +157,7 @@ def measure_interleaved(
 ) -> list[Sample]:
     """Times all sessions in turn, round after round, so that a slow minute hits them alike.
 
-    Every round times each session once; the round's first session is drawn at random, so
+    Every round gives each session a turn; the round's first session is drawn at random, so
     that none always follows the same state of the caches. A session begins when the threads of
     the one before have gone to sleep, since those of some runtimes (PyTorch's) spin on for
     milliseconds. Rounds go on until every median is stable, within the schedule's limits. Runs
@@ -197,17 +204,17 @@ def is_stable(times_s: Sequence[float], *, ratio: float) -> bool:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Warm:
-    """A session that is warm, how many runs one timing takes together, how many go before it, and whether it has further threads."""
+    """A session that is warm, how many runs one timing takes together, how many go before a turn, and whether it has further threads."""
 
     session: Session
     loops: int
     settle: int
     threaded: bool
 
-    def time_s(self) -> float:
+    def turn_s(self, timings: int) -> list[float]:
         for _ in range(self.settle):
             self.session.run()
-        return _time_s(self.session, self.loops)
+        return [_time_s(self.session, self.loops) for _ in range(timings)]
 
 
 def _timed_rounds(sessions: Sequence[_Warm], schedule: Schedule, *, progress: Progress, seed: int) -> list[list[float]]:
@@ -216,18 +223,18 @@ def _timed_rounds(sessions: Sequence[_Warm], schedule: Schedule, *, progress: Pr
     start_s, told, next_check = time.monotonic(), 0.0, schedule.repeats
     while True:
         for place in _rotation(len(sessions), rng):
-            times_s[place].append(sessions[place].time_s())
+            times_s[place] += sessions[place].turn_s(schedule.turn)
             if sessions[place].threaded and len(sessions) > 1:
                 let_others_sleep()
-        rounds, spent_s = len(times_s[0]), (time.monotonic() - start_s) / len(sessions)
-        told = _tell(progress, told, rounds, spent_s, schedule)
-        if spent_s >= schedule.max_seconds and rounds >= min(_LEAST_ROUNDS, schedule.repeats):
+        timings, spent_s = len(times_s[0]), (time.monotonic() - start_s) / len(sessions)
+        told = _tell(progress, told, timings, spent_s, schedule)
+        if spent_s >= schedule.max_seconds and timings >= min(_LEAST_TIMINGS, schedule.repeats):
             break
-        if rounds < max(schedule.repeats, next_check) or spent_s < schedule.min_seconds:
+        if timings < max(schedule.repeats, next_check) or spent_s < schedule.min_seconds:
             continue
         if all(is_stable(times, ratio=schedule.stable_ratio) for times in times_s):
             break
-        next_check = rounds + max(1, rounds // 10)  # sorting after every round would cost more than the rounds
+        next_check = timings + max(1, timings // 10)  # sorting after every round would cost more than the rounds
     progress.advance(_STEPS - told)
     return times_s
 
@@ -255,14 +262,14 @@ def _warm_up(session: Session, schedule: Schedule) -> _Warm:
         if time.monotonic() > give_up_s:
             break
     loops = max(1, math.ceil(_SHORTEST_TIMING_S / min(times_s))) if min(times_s) > 0 else 1
-    settle = schedule.settle if min(took_s) <= _LONGEST_SETTLING_S else 0
+    settle = math.ceil(schedule.settle_s / max(min(took_s), _SHORTEST_SETTLING_S)) if min(took_s) <= _LONGEST_SETTLING_S else 0
     threaded = others_run() or cpu_of_others_s() - others_s > _THREADED_SHARE * math.fsum(took_s)
     return _Warm(session=session, loops=loops, settle=settle, threaded=threaded)
 
 
-def _tell(progress: Progress, told: float, rounds: int, spent_s: float, schedule: Schedule) -> float:
+def _tell(progress: Progress, told: float, timings: int, spent_s: float, schedule: Schedule) -> float:
     by_time = spent_s / schedule.max_seconds if schedule.max_seconds > 0 else 1.0
-    by_rounds = min(rounds / schedule.repeats, spent_s / schedule.min_seconds if schedule.min_seconds > 0 else 1.0)
+    by_rounds = min(timings / schedule.repeats, spent_s / schedule.min_seconds if schedule.min_seconds > 0 else 1.0)
     done = min(_STEPS, _STEPS * max(by_time, 0.9 * min(1.0, by_rounds)))
     if done - told < 1.0:
         return told

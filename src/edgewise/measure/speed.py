@@ -19,7 +19,7 @@ from edgewise.measure.sampling import Sample, Schedule, measure_interleaved
 from edgewise.measure.session import Session
 
 _FOOTPRINT_BYTES = 1 << 18
-_CONSTANTS = "speed-2"
+_CONSTANTS = "speed-3"
 _FIRST = Schedule(warmup=20, repeats=200, min_seconds=0.5, max_seconds=1.5)
 _KERNELS = {"onnxruntime-cpu": "nchwc", "openvino-cpu": "fused"}
 

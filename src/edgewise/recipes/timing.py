@@ -13,7 +13,7 @@ from edgewise._core.progress import Progress, SilentProgress
 from edgewise._core.units import LatencyTarget
 from edgewise.measure.database import LatencyDatabase, piece_key
 from edgewise.measure.runtimes import Runtime
-from edgewise.measure.sampling import Sample, Schedule, measure_interleaved
+from edgewise.measure.sampling import SETTLE_S, TURN, Sample, Schedule, measure_interleaved
 from edgewise.measure.session import Session
 from edgewise.measure.settings import RuntimeSettings
 from edgewise.measure.speed import MachineSpeed
@@ -21,7 +21,7 @@ from edgewise.recipes.records import LoadedModel
 from edgewise.recipes.requests import DeviceRequest
 from edgewise.recipes.simulated.opening import is_simulated
 
-NETWORK_SCHEDULE = Schedule(warmup=5, repeats=20, min_seconds=0.5, max_seconds=5.0, settle=1)
+NETWORK_SCHEDULE = Schedule(warmup=5, repeats=20, min_seconds=0.5, max_seconds=5.0, settle_s=SETTLE_S, turn=TURN)
 """Whole networks are what people compare, so they are timed longer than pieces."""
 
 

@@ -16,8 +16,9 @@ from edgewise.cost.lowering import lowering_for
 from edgewise.cost.lowering.lower import pieces_of
 from edgewise.ir import NetSpec
 from edgewise.measure.database import LatencyDatabase
+from edgewise.measure.footprint import footprint_around
 from edgewise.measure.host import native_block
-from edgewise.measure.pricing import PriceBook, footprint_around, open_price_book
+from edgewise.measure.pricing import PriceBook, open_price_book
 from edgewise.measure.runtimes import Runtime
 
 BLOCKS = (16, 8)

@@ -49,6 +49,10 @@ class _Scene:
     numbers: Mapping[str, int]
     naming: _Naming
 
+    @property
+    def widths(self) -> dict[str, int]:
+        return {tie: group.width for tie, group in zip(self.tie_names, self.grouping.groups, strict=True)}
+
     def dim(self, value: Value, shape: Sequence[int]) -> Dim:
         if isinstance(value, Channels):
             units = self.grouping.units(value.ids)
@@ -162,7 +166,8 @@ def _weight_owner(step: Step, reading: Reading) -> str:
 
 def _input_layer(scene: _Scene, tensor: Tensor, value: Value, name: str) -> LayerSpec:
     dim = scene.dim(value, tensor.shape)
-    width = dim.fixed
+    # What the network adds to its input shares a tie with it.
+    width = dim.width(scene.widths)
     return LayerSpec(name=name, op="input", out_dim=dim, in_channels=0, out_channels=width, out_hw=_positions(tensor, value))
 
 
@@ -175,7 +180,7 @@ def _layer(scene: _Scene, step: Step, *, reading: Reading, piece: int, name: str
     written = _along_last(op, out, reading.outputs[piece])
     out_dim = scene.dim(written, _shape(op, out))
     in_dim = out_dim if op == "cat" else Dim() if source is None else scene.dim(read, _shape(op, source))
-    widths = {tie: group.width for tie, group in zip(scene.tie_names, scene.grouping.groups, strict=True)}
+    widths = scene.widths
     spatial = {name: _spatial(step, name, step.arguments.get("weight")) for name in _SPATIAL_ARGUMENTS}
     groups = int(step.arguments.get("groups", 1)) if op in CONV_OPS else 1
     in_channels, out_channels = in_dim.width(widths), out_dim.width(widths)

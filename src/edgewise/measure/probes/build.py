@@ -16,7 +16,7 @@ class Prober(Protocol):
 
         Args:
             workload: The call.
-            footprint_bytes: Bytes of weights that the whole network reads, see :mod:`edgewise.measure.probes`.
+            footprint_bytes: Bytes that pass between two uses of a weight in the whole network, see :mod:`edgewise.measure.probes`.
 
         Raises:
             DeviceError: The runtime refuses the call.

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from edgewise.cost import Workload
-from edgewise.measure.probes.copies import CopiesSession, copy_count
+from edgewise.measure.probes.copies import CopiesSession, bytes_beside, copy_count
 from edgewise.measure.runtimes import open_runtime
 from edgewise.measure.session import Session
 from edgewise.measure.settings import RuntimeSettings
@@ -48,7 +48,8 @@ class ModuleProber:
             network = _Copies(workload, copies).eval()
             inputs = _inputs(workload)
         session = self._runtime.load_module(network, inputs)
-        return CopiesSession(session, copies=copies, other_s=self._empty_s(inputs))
+        beside = bytes_beside(workload, copies, footprint_bytes=footprint_bytes)
+        return CopiesSession(session, copies=copies, other_s=self._empty_s(inputs), beside_bytes=beside)
 
     def _empty_s(self, inputs: tuple[Tensor, ...]) -> float:
         shape = tuple(inputs[0].shape)

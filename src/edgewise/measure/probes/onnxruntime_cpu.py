@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from edgewise._core.errors import DeviceError
 from edgewise.cost import Workload
 from edgewise.measure.host import native_block
-from edgewise.measure.probes.copies import CopiesSession, WeightPool, copy_count
+from edgewise.measure.probes.copies import CopiesSession, WeightPool, bytes_beside, copy_count
 from edgewise.measure.runtimes.onnxruntime_cpu import OnnxRuntimeSession
 from edgewise.measure.session import clock_s
 from edgewise.measure.settings import RuntimeSettings
@@ -64,7 +64,8 @@ class OnnxRuntimeProber:
         node = _NodeWriter(workload, batch=self._settings.batch, block=self._block, pool=self._pool)
         nodes = [part for copy in range(copies) for part in (*node.copy(copy), _sink(copy))]
         session = self._open(nodes, node.initialisers, node.feeds)
-        return CopiesSession(session, copies=copies, other_s=start_s + copies * sink_s)
+        beside = bytes_beside(workload, copies, footprint_bytes=footprint_bytes)
+        return CopiesSession(session, copies=copies, other_s=start_s + copies * sink_s, beside_bytes=beside)
 
     def _empty_cost(self) -> tuple[float, float]:
         """Seconds of a call that does nothing, and of one ``Shape`` node."""

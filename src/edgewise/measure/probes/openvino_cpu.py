@@ -14,7 +14,7 @@ from openvino import opset13 as ops
 
 from edgewise.cost import Workload
 from edgewise.cost.workload import INPUT_LAYOUT, plain_conv
-from edgewise.measure.probes.copies import CopiesSession, WeightPool, copy_count
+from edgewise.measure.probes.copies import CopiesSession, WeightPool, bytes_beside, copy_count
 from edgewise.measure.runtimes.openvino_cpu import OpenVinoCpu, OpenVinoSession
 from edgewise.measure.sampling import Schedule, measure_interleaved
 from edgewise.measure.settings import RuntimeSettings
@@ -25,6 +25,7 @@ _LAYOUTS = frozenset({"Reorder"})
 _READERS = frozenset({"Slice", "StridedSlice", "Parameter", "Result", "Input", "Output", "Convolution"})
 """What is not a change of layout in its probe."""
 _FEW, _MANY = 8, 24
+_FED_CHANNELS = 8
 _SMALL = plain_conv("fused", 8, 8, 4, activation="relu")
 """A layer that takes next to nothing."""
 
@@ -60,7 +61,8 @@ class OpenVinoProber:
             cuts_s = max(cuts_s, self._usual_s(self._writer(workload).addends(copies)))
         session = self._open(self._writer(workload).model(copies))
         layouts_s = _counted_once_warm_s(session, _READERS if workload.kernel == INPUT_LAYOUT else _LAYOUTS)
-        return CopiesSession(session, copies=copies, other_s=cuts_s + layouts_s)
+        beside = bytes_beside(workload, copies, footprint_bytes=footprint_bytes)
+        return CopiesSession(session, copies=copies, other_s=cuts_s + layouts_s, beside_bytes=beside)
 
     def _fixed_cost(self) -> _Fixed:
         """Copies of a small layer side by side, each cut, against as many in a chain that is cut once."""
@@ -109,6 +111,7 @@ class _GraphWriter:
     def __init__(self, workload: Workload, *, batch: int, pool: WeightPool) -> None:
         self._work, self._batch, self._pool = workload, batch, pool
         self._inputs: dict[str, openvino.Node] = {}
+        self._shortcut: openvino.Node | None = None
 
     def model(self, copies: int) -> openvino.Model:
         """The graph of that many copies, every result cut down to one value."""
@@ -129,8 +132,15 @@ class _GraphWriter:
         return openvino.Model(results, list(self._inputs.values()), "probe")
 
     def _addend(self, copy: int) -> openvino.Node:
-        other = self._input("z", self._batch, self._work.out_channels, *self._work.out_hw)
-        return ops.multiply(other, ops.constant(np.float32(1.01 + copy / 100)))
+        if self._shortcut is None:
+            self._shortcut = self._laid_out() if self._work.out_hw else self._input("z", self._batch, self._work.out_channels)
+        return ops.multiply(self._shortcut, ops.constant(np.float32(1.01 + copy / 100)))
+
+    def _laid_out(self) -> openvino.Node:
+        """A map in the layout of convolutions, as a shortcut is: an input as it comes would be laid out anew for each copy."""
+        ones, none = [1 for _ in self._work.out_hw], [0 for _ in self._work.out_hw]
+        fed = self._input("z", self._batch, _FED_CHANNELS, *self._work.out_hw)
+        return ops.convolution(fed, self._constant(self._work.out_channels, _FED_CHANNELS, *ones), ones, none, none, ones)
 
     def _input(self, name: str, *shape: int) -> openvino.Node:
         if name not in self._inputs:

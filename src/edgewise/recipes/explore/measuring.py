@@ -8,7 +8,7 @@ from pathlib import Path
 from edgewise._core.progress import Progress
 from edgewise.measure.database import LatencyDatabase
 from edgewise.measure.runtimes import Runtime, open_runtime
-from edgewise.measure.sampling import Sample, Schedule
+from edgewise.measure.sampling import SETTLE_S, TURN, Sample, Schedule
 from edgewise.measure.session import Session
 from edgewise.measure.settings import RuntimeSettings
 from edgewise.recipes.dynamic_sessions import OPENVINO
@@ -18,7 +18,7 @@ from edgewise.recipes.requests import DeviceRequest
 from edgewise.recipes.runs import load_run
 from edgewise.recipes.timing import TimingJob, open_job, open_jobs, runtime_settings, time_sessions
 
-_SCHEDULE = Schedule(warmup=5, repeats=20, min_seconds=0.25, max_seconds=2.0, settle=1)
+_SCHEDULE = Schedule(warmup=5, repeats=20, min_seconds=0.25, max_seconds=2.0, settle_s=SETTLE_S, turn=TURN)
 """Shorter than a single comparison's: a study times many networks, and those of the front again side by side."""
 DYNAMIC_DEVICES = ("onnxruntime-cpu", "openvino-cpu", "torch-cpu", "torch-compile-cpu")
 """Devices that are this machine's processor: there, dynamic networks run in OpenVINO with our kernels."""
