@@ -9,14 +9,15 @@ Everything is done in parts that can be killed and go on; each writes its rows i
     python benchmarks/search_accuracy.py choose   --shared ../shared --work WORK
     python benchmarks/search_accuracy.py train    --shared ../shared --work WORK --network winner-0 --seconds 1000
     python benchmarks/search_accuracy.py measure  --shared ../shared --work WORK
+    python benchmarks/search_accuracy.py inherited --shared ../shared --work WORK
     python benchmarks/search_accuracy.py evenly   --shared ../shared --work WORK --images 24000 --epochs 1.5
 
-``device``, ``prices``, ``choose`` and ``measure`` time, and want a machine of their own; the others train. Networks are ``reference``
+``device``, ``prices``, ``choose`` and ``measure`` time; trainings beside them pause meanwhile. Networks are ``reference``
 (MobileNetV2 at width 0.5 with stem and second stage at stride 1), ``winner-0``, ``winner-1`` (two seeds of training),
 ``random-0`` to ``random-7``, and ``likeliest-0``, which norms and thresholds decide on; the winner is the best of 64 networks
-of its latency by the supernet's weights, as ``edgewise search --refine`` finds it. ``evenly`` asks what these weights are worth as
-a judge: it trains the supernet on, with networks of the winner's latency drawn at random, and judges before and after. ``--images``
-and the epochs make it smaller; what was made is told by the rows.
+of its latency by the supernet's weights, as ``edgewise search --refine`` finds it. ``inherited`` asks how good a judge these weights
+were; ``evenly`` trains a supernet on, with networks of the target's latency drawn at random, and asks before and after (searches
+do so themselves now). ``--images`` and the epochs make it smaller; what was made is told by the rows.
 """
 
 import argparse
@@ -41,6 +42,7 @@ from edgewise._core.units import LatencyTarget
 from edgewise.ir import ArchPlan
 from edgewise.measure.calibration import overheads_of
 from edgewise.measure.database import LatencyDatabase
+from edgewise.measure.lock import untimed
 from edgewise.measure.runtimes import open_runtime
 from edgewise.measure.settings import RuntimeSettings
 from edgewise.models.weights import load_weights, save_weights
@@ -66,7 +68,7 @@ from edgewise.train.checkpoint import Checkpoint
 from edgewise.train.data import Dataset, DataSpec, open_data
 from edgewise.train.evaluate import accuracy
 from edgewise.train.layout import channels_last
-from edgewise.train.loop import FineTune, fine_tune
+from edgewise.train.loop import FineTune, Goal, fine_tune
 from edgewise.train.objective import cross_entropy
 from edgewise.train.precision import mixed_precision, uses_bf16
 from edgewise.train.schedule import one_cycle
@@ -287,7 +289,7 @@ def part_choose(job: Comparison) -> None:
 def score_of(job: Comparison, net: Supernet) -> Score:
     """Accuracy with the supernet's weights on validation images."""
     data = job.data()
-    return cache(inherited_score(net, data.train, data.validation.first(2000)))
+    return cache(inherited_score(net, data.train, data.validation))
 
 
 def plan_of(blocks: Any) -> ArchPlan:  # noqa: ANN401 - what the result file holds
@@ -296,11 +298,10 @@ def plan_of(blocks: Any) -> ArchPlan:  # noqa: ANN401 - what the result file hol
 
 
 def part_inherited(job: Comparison) -> None:
-    """What the supernet's weights say of the winner, the likeliest and the random networks, on validation images."""
+    """What the supernet's weights say of networks, and how that goes with what training made of the random ones."""
     net = job.supernet()
     load_weights(net, job.work / "supernet.safetensors")
-    score = score_of(job, net)
-    job.write(inherited={name: score(plan) for name, plan in job.plans().items()})
+    job.write(inherited=judged(job, net))
 
 
 def part_evenly(job: Comparison) -> None:
@@ -350,7 +351,8 @@ def part_train(job: Comparison) -> None:
     kept = f"{name}-inherited" if inherits else name
     checkpoint = Checkpoint(path=job.work / f"{kept}.safetensors", resume=True)
     config = FineTune(epochs=job.asked.epochs, lr=INHERITED_LR if inherits else LR, seed=seed)
-    tuned = fine_tune(model, data, config=config, checkpoint=checkpoint, progress=Watch(job.asked.seconds))
+    goal = Goal(gate=untimed)
+    tuned = fine_tune(model, data, config=config, goal=goal, checkpoint=checkpoint, progress=Watch(job.asked.seconds))
     row = {
         "accuracy": accuracy(tuned.model, data.test),
         "accuracy_validation": tuned.accuracy_validation,
