@@ -244,7 +244,7 @@ def part_search(job: Comparison) -> None:
     target_s = job.reference_s * TARGETS[-1]
     checkpoint = Checkpoint(path=job.work / "search.safetensors", resume=True)
     outcome = search(
-        job.supernet(), job.data(), target_s=target_s, settings=settings, checkpoint=checkpoint, progress=Watch(job.asked.seconds)
+        job.supernet(), job.data(), targets_s=(target_s,), settings=settings, checkpoint=checkpoint, progress=Watch(job.asked.seconds)
     )
     save_weights(outcome.net, job.work / "supernet.safetensors")
     row = {"images": job.asked.images or "all", "seconds": outcome.seconds, "settings": asdict(settings)}

@@ -11,7 +11,8 @@ from pathlib import Path
 from edgewise._core.units import format_seconds
 from edgewise.cost import Workload
 from edgewise.measure.database import LatencyDatabase
-from edgewise.measure.pricing import footprint_of, open_price_book
+from edgewise.measure.footprint import footprint_class
+from edgewise.measure.pricing import open_price_book
 from edgewise.measure.runtimes import open_runtime
 from edgewise.measure.settings import RuntimeSettings
 from edgewise.widths.candidates import envelope
@@ -32,7 +33,7 @@ def main() -> None:
     # A database of its own: this example times for real every time.
     with tempfile.TemporaryDirectory() as folder, LatencyDatabase(Path(folder) / "latency.sqlite") as database:
         book = open_price_book(settings, open_runtime(settings).identity(), database)
-        prices_s = book.prices(calls, footprint_bytes=footprint_of(CONV.weight_bytes))
+        prices_s = book.prices(calls, footprint_bytes=footprint_class(CONV.weight_bytes))
 
     # A wider layer, its extra channels zero, computes the same: no width need cost more than a wider one.
     latency_s = envelope([prices_s[call] for call in calls])

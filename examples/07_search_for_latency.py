@@ -36,7 +36,7 @@ def main() -> None:
     net = Supernet(space)
     net.set_prices(prices)
     data = open_data(DataSpec(text="digits", batch_size=64))
-    outcome = search(net, data, target_s=target_s, settings=SearchSettings(epochs=epochs))
+    outcome = search(net, data, targets_s=(target_s,), settings=SearchSettings(epochs=epochs))
     plan = choose(outcome.net, prices, target_s)
 
     print(f"found for {target_s * 1e3:.1f} ms: {', '.join(plan.labels)}")

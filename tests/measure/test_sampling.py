@@ -175,6 +175,19 @@ def test_what_takes_long_is_not_run_once_more_before_each_timing() -> None:
     assert diary == ["A"] * 4
 
 
+def test_beside_what_takes_long_every_turn_has_one_timing() -> None:
+    class Slow(FakeSession):
+        def time_once_s(self) -> float:
+            time.sleep(0.06)
+            return super().time_once_s()
+
+    diary: list[str] = []
+    sessions = [Slow("A", [1e-3], diary), FakeSession("B", [1e-3], diary)]
+    samples = measure_interleaved(sessions, Schedule(warmup=1, repeats=3, min_seconds=0.0, turn=4))
+    assert [sample.n for sample in samples] == [3, 3]
+    assert {"".join(diary[start : start + 2]) for start in range(2, len(diary), 2)} <= {"AB", "BA"}
+
+
 def test_order_follows_the_seed() -> None:
     diaries: list[list[str]] = [[], [], []]
     for diary, seed in zip(diaries, (0, 0, 1), strict=True):

@@ -117,7 +117,7 @@ class TestSearch:
         settings = replace(BRIEF, epochs=12.0, explore=0.2, threshold_lr=0.1, strength=5.0)
         target_s = 5e-3
         before_s = prices().latency_s(net.decided())
-        outcome = search(net, digits, target_s=target_s, settings=settings)
+        outcome = search(net, digits, targets_s=(target_s,), settings=settings)
         assert before_s == prices().range_s[1] and outcome.history[0].loss > outcome.history[-1].loss
         reached_s = prices().latency_s(outcome.decided)
         assert abs(reached_s - target_s) < abs(before_s - target_s) / 3
@@ -128,7 +128,7 @@ class TestSearch:
     def test_at_last_networks_of_the_latency_are_drawn_and_thresholds_stay(self, digits: Loaders, others_s: tuple[float, ...]) -> None:
         net, seen = supernet(), []
         net.register_forward_pre_hook(lambda module, given: seen.append((given[1], module.thresholds.detach().clone())))
-        search(net, digits, target_s=5e-3, others_s=others_s, settings=replace(BRIEF, epochs=2.0, explore=0.25, even=0.5))
+        search(net, digits, targets_s=(5e-3, *others_s), settings=replace(BRIEF, epochs=2.0, explore=0.25, even=0.5))
         modes = [steering.mode for steering, _ in seen]
         assert modes == ["given"] * 4 + ["drawn"] * 4 + ["fixed"] * 8
         assert not torch.equal(seen[4][1], seen[8][1]) and torch.equal(seen[8][1], net.thresholds)
@@ -139,7 +139,7 @@ class TestSearch:
     def test_the_authors_form_ends_with_decisions(self, digits: Loaders) -> None:
         net, seen = supernet("published"), []
         net.register_forward_pre_hook(lambda module, given: seen.append(given[1].mode))
-        search(net, digits, target_s=5e-3, settings=replace(BRIEF, form="published", loss="log", strength=0.02))
+        search(net, digits, targets_s=(5e-3,), settings=replace(BRIEF, form="published", loss="log", strength=0.02))
         assert seen == ["dropped"] * 4 + ["hard"] * 4
 
     def test_what_is_fixed_teaches_no_decision(self) -> None:
@@ -155,17 +155,17 @@ class TestSearch:
         ("loss", "strength", "form"), [("hinge", 15.0, "exact"), ("log", 0.02, "published"), ("lagrangian", 1.0, "published")]
     )
     def test_other_losses_and_forms_run(self, digits: Loaders, loss: str, strength: float, form: str) -> None:
-        outcome = search(supernet(form), digits, target_s=5e-3, settings=replace(BRIEF, loss=loss, strength=strength, form=form))
+        outcome = search(supernet(form), digits, targets_s=(5e-3,), settings=replace(BRIEF, loss=loss, strength=strength, form=form))
         assert len(outcome.history) >= 1 and np.isfinite(outcome.history[-1].loss)
         SPACE.check(outcome.decided)
 
     def test_the_same_seed_gives_the_same_search(self, digits: Loaders) -> None:
-        found = [search(supernet(), digits, target_s=5e-3, settings=BRIEF) for _ in range(2)]
+        found = [search(supernet(), digits, targets_s=(5e-3,), settings=BRIEF) for _ in range(2)]
         assert torch.equal(found[0].net.thresholds, found[1].net.thresholds)
         assert all(torch.equal(a, b) for a, b in zip(found[0].net.state_dict().values(), found[1].net.state_dict().values(), strict=True))
 
     def test_a_killed_search_goes_on_to_the_same_end(self, digits: Loaders, tmp_path: Path) -> None:
-        whole = search(supernet(), digits, target_s=5e-3, settings=BRIEF)
+        whole = search(supernet(), digits, targets_s=(5e-3,), settings=BRIEF)
         path = tmp_path / "search.safetensors"
 
         class KilledError(Exception):
@@ -186,17 +186,17 @@ class TestSearch:
                 pass
 
         with pytest.raises(KilledError):
-            search(supernet(), digits, target_s=5e-3, settings=BRIEF, checkpoint=Checkpoint(path=path, every_s=0.0), progress=Watcher())
-        again = search(supernet(), digits, target_s=5e-3, settings=BRIEF, checkpoint=Checkpoint(path=path, resume=True))
+            search(supernet(), digits, targets_s=(5e-3,), settings=BRIEF, checkpoint=Checkpoint(path=path, every_s=0.0), progress=Watcher())
+        again = search(supernet(), digits, targets_s=(5e-3,), settings=BRIEF, checkpoint=Checkpoint(path=path, resume=True))
         for name, tensor in whole.net.state_dict().items():
             assert torch.equal(tensor, again.net.state_dict()[name]), name
         assert [record.decided for record in again.history] == [record.decided for record in whole.history]
 
     def test_other_settings_do_not_go_on(self, digits: Loaders, tmp_path: Path) -> None:
         path = tmp_path / "search.safetensors"
-        search(supernet(), digits, target_s=5e-3, settings=BRIEF, checkpoint=Checkpoint(path=path))
+        search(supernet(), digits, targets_s=(5e-3,), settings=BRIEF, checkpoint=Checkpoint(path=path))
         with pytest.raises(RunError, match=r"of another run: target ms \(5.0 there, 6.0 now\)"):
-            search(supernet(), digits, target_s=6e-3, settings=BRIEF, checkpoint=Checkpoint(path=path, resume=True))
+            search(supernet(), digits, targets_s=(6e-3,), settings=BRIEF, checkpoint=Checkpoint(path=path, resume=True))
 
     def test_a_loss_that_is_not_a_number_stops_and_keeps_the_last_good_state(self, digits: Loaders, tmp_path: Path) -> None:
         images, target = digits.train[0]
@@ -205,7 +205,7 @@ class TestSearch:
         with pytest.raises(
             DivergedError, match=r"is nan in step 2 of 2; the last good state is kept in .*search\.safetensors; search again with"
         ):
-            search(supernet(), bad, target_s=5e-3, settings=BRIEF, checkpoint=Checkpoint(path=path, every_s=0.0))
+            search(supernet(), bad, targets_s=(5e-3,), settings=BRIEF, checkpoint=Checkpoint(path=path, every_s=0.0))
         from safetensors.torch import load_file
 
         assert all(bool(torch.isfinite(tensor).all()) for tensor in load_file(path).values())
@@ -291,7 +291,7 @@ class TestBaselines:
         assert judged[0] == best.plan == given and SPACE.largest not in judged
 
     def test_inherited_scores_are_of_the_childs_own_norms(self, digits: Loaders) -> None:
-        net = search(supernet(), digits, target_s=5e-3, settings=replace(BRIEF, epochs=15.0, explore=0.9, even=0.0)).net
+        net = search(supernet(), digits, targets_s=(5e-3,), settings=replace(BRIEF, epochs=15.0, explore=0.9, even=0.0)).net
         weights = {name: parameter.clone() for name, parameter in net.named_parameters()}
         score = inherited_score(net, digits.train, digits.validation)
         assert score(SPACE.largest) > 0.3

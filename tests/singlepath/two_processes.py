@@ -30,7 +30,7 @@ def main() -> None:
     data = open_data(DataSpec(text="digits", batch_size=64))
     train = [batch for _, batch in zip(range(6), data.train, strict=False)]
     settings = SearchSettings(epochs=6.0, explore=0.2, threshold_lr=0.3, strength=20.0, bf16=False)
-    outcome = search(net, Loaders(train=train), target_s=1.9e-3, settings=settings)
+    outcome = search(net, Loaders(train=train), targets_s=(1.9e-3,), settings=settings)
     sys.stdout.write(" ".join(outcome.decided.labels) + "\n")
     dist.destroy_process_group()
 

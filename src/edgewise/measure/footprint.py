@@ -12,9 +12,9 @@ from edgewise.ir import NetSpec
 _SMALLEST, _LARGEST = 36, 52
 """Footprint classes, in halves of a power of two."""
 _MAPS = 4
-"""Maps of the largest size that pass: a runtime uses the memory of what was read again, so that two would do in a cache of one's own;
-with four, sums of layers agree with MobileNetV2 at 224x224 in ONNX Runtime and OpenVINO."""
-_NEAR_BYTES = 1 << 20
+"""Maps of the largest size that count as passing. Two are in use at once; with four the sums of layers agree with MobileNetV2 at 224x224
+in ONNX Runtime and in OpenVINO (other tenants use the third-level cache, too)."""
+NEAR_BYTES = 1 << 20
 """What a core's second-level cache holds: up to there a footprint changes nothing."""
 
 
@@ -89,7 +89,7 @@ def footprint_curve(
     """
     footprints = sorted({footprint_class(around_bytes * times) for times in (0.5, 1, 2)})
     heavy = [piece.workload for piece in pieces if piece.workload.has_weight]
-    if not heavy or footprints[-1] <= _NEAR_BYTES:
+    if not heavy or footprints[-1] <= NEAR_BYTES:
         return FootprintCurve()
     light = [piece.workload for piece in pieces if not piece.workload.has_weight]
     light_s = prices_at(light, around_bytes)

@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 
 from edgewise._core.progress import Progress, SilentProgress
 from edgewise.cost import Workload
 from edgewise.measure.database import LatencyDatabase, piece_key
+from edgewise.measure.footprint import NEAR_BYTES
 from edgewise.measure.host import DeviceIdentity
 from edgewise.measure.probes import Prober, open_prober
 from edgewise.measure.sampling import SETTLE_S, Sample, Schedule, measure_interleaved
@@ -16,6 +18,8 @@ from edgewise.measure.speed import MachineSpeed, load_reference, reference_call
 
 PROBE_SCHEDULE = Schedule(warmup=2, repeats=6, min_seconds=0.012, max_seconds=0.05, stable_ratio=0.02, settle_s=SETTLE_S, turn=3)
 """How long one kernel call is timed; calls are timed in chunks, interleaved."""
+_NEAR_REPEATS, _NEAR_TURN = 24, 8
+"""For calls whose weights lie near: they are short, and little is read beside them."""
 _CHUNK = 6
 _PROBE_VERSION = 6
 """Raised when a call is timed otherwise than before, so that old timings are not used again."""
@@ -84,7 +88,8 @@ class PriceBook:
         try:
             for work in workloads:
                 sessions.append(self._prober.load(work, footprint_bytes=footprint_bytes))  # noqa: PERF401
-            timed = measure_interleaved(sessions, PROBE_SCHEDULE, beside=self.speed.sessions())
+            schedule = replace(PROBE_SCHEDULE, repeats=_NEAR_REPEATS, turn=_NEAR_TURN) if footprint_bytes <= NEAR_BYTES else PROBE_SCHEDULE
+            timed = measure_interleaved(sessions, schedule, beside=self.speed.sessions())
         finally:
             for session in sessions:
                 session.close()

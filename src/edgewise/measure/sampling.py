@@ -118,7 +118,7 @@ class Schedule:
         settle_s: Seconds of untimed inferences whenever a session's turn comes, one inference at least, where one takes no longer
             than 50 ms. Without, it finds in caches and branch predictors what the other sessions of the round left there. A network
             of 1 ms takes a third longer then, and ten inferences until it is as fast as one that runs again and again.
-        turn: Timings of a session, one after the other, whenever its turn comes.
+        turn: Timings of a session, one after the other, whenever its turn comes; one where a session takes longer than that.
     """
 
     warmup: int = 3
@@ -204,10 +204,19 @@ def is_stable(times_s: Sequence[float], *, ratio: float) -> bool:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Warm:
-    """A session that is warm, how many runs one timing takes together, how many go before a turn, and whether it has further threads."""
+    """A session that is warm.
+
+    Attributes:
+        session: The session.
+        loops: Runs that one timing takes together.
+        brief: It takes no longer than what settles.
+        settle: Runs before a turn.
+        threaded: It has further threads.
+    """
 
     session: Session
     loops: int
+    brief: bool
     settle: int
     threaded: bool
 
@@ -218,12 +227,12 @@ class _Warm:
 
 
 def _timed_rounds(sessions: Sequence[_Warm], schedule: Schedule, *, progress: Progress, seed: int) -> list[list[float]]:
-    rng = make_rng(seed, "interleave")
+    rng, turn = make_rng(seed, "interleave"), schedule.turn if all(session.brief for session in sessions) else 1
     times_s: list[list[float]] = [[] for _ in sessions]
     start_s, told, next_check = time.monotonic(), 0.0, schedule.repeats
     while True:
         for place in _rotation(len(sessions), rng):
-            times_s[place] += sessions[place].turn_s(schedule.turn)
+            times_s[place] += sessions[place].turn_s(turn)
             if sessions[place].threaded and len(sessions) > 1:
                 let_others_sleep()
         timings, spent_s = len(times_s[0]), (time.monotonic() - start_s) / len(sessions)
@@ -262,9 +271,10 @@ def _warm_up(session: Session, schedule: Schedule) -> _Warm:
         if time.monotonic() > give_up_s:
             break
     loops = max(1, math.ceil(_SHORTEST_TIMING_S / min(times_s))) if min(times_s) > 0 else 1
-    settle = math.ceil(schedule.settle_s / max(min(took_s), _SHORTEST_SETTLING_S)) if min(took_s) <= _LONGEST_SETTLING_S else 0
+    brief = min(took_s) <= _LONGEST_SETTLING_S
+    settle = math.ceil(schedule.settle_s / max(min(took_s), _SHORTEST_SETTLING_S)) if brief else 0
     threaded = others_run() or cpu_of_others_s() - others_s > _THREADED_SHARE * math.fsum(took_s)
-    return _Warm(session=session, loops=loops, settle=settle, threaded=threaded)
+    return _Warm(session=session, loops=loops, brief=brief, settle=settle, threaded=threaded)
 
 
 def _tell(progress: Progress, told: float, timings: int, spent_s: float, schedule: Schedule) -> float:

@@ -194,8 +194,7 @@ class _Run:
             outcome = search(
                 net,
                 data,
-                target_s=target_s,
-                others_s=[target.seconds(reference_s) for target in request.front],
+                targets_s=(target_s, *(target.seconds(reference_s) for target in request.front)),
                 settings=self._settings,
                 checkpoint=self._checkpoint(SEARCH_FILE),
                 progress=progress,

@@ -80,8 +80,7 @@ def search(
     net: Supernet,
     data: TrainingData,
     *,
-    target_s: float,
-    others_s: Sequence[float] = (),
+    targets_s: Sequence[float],
     settings: SearchSettings,
     checkpoint: Checkpoint | None = None,
     progress: Progress | None = None,
@@ -96,8 +95,8 @@ def search(
     Args:
         net: With prices; trained in place.
         data: Batches to learn from.
-        target_s: Latency to reach, in seconds, by the supernet's prices.
-        others_s: Further latencies whose networks are to be judged with these weights.
+        targets_s: Latencies in seconds, by the supernet's prices, at least one: the first is to be reached, and networks of all are
+            judged with these weights afterwards.
         settings: How to search.
         checkpoint: Where to keep checkpoints; none for none.
         progress: Told of every step.
@@ -106,7 +105,6 @@ def search(
         DivergedError: The loss is not a number; the last checkpoint stays as it is.
         RunError: The checkpoint is damaged or of another search.
     """
-    targets_s = (target_s, *others_s)
     searcher = _Searcher(net, data, targets_s=targets_s, settings=settings, checkpoint=checkpoint, progress=progress or SilentProgress())
     return searcher.run()
 

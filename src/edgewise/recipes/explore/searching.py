@@ -182,7 +182,7 @@ class Searched:
             outcome = search(
                 net,
                 opened.data,
-                target_s=self._target_s(prices, reference_s),
+                targets_s=self._targets_s(prices, reference_s),
                 settings=settings,
                 checkpoint=Checkpoint(path=self._folder / SEARCH_FILE, resume=True),
                 progress=self._progress,
@@ -190,9 +190,10 @@ class Searched:
         self.seconds, self._net = outcome.seconds, outcome.net
         return outcome.net
 
-    def _target_s(self, prices: Prices, reference_s: float) -> float:
-        """The middle of the latencies asked for that the space reaches; the middle of what it reaches where it reaches none."""
+    def _targets_s(self, prices: Prices, reference_s: float) -> tuple[float, ...]:
+        """The latencies asked for that the space reaches, the middle one first; the middle of what it reaches where it reaches none."""
         least_s, most_s = prices.range_s
         asked = sorted(target.seconds(reference_s) for target in self._opened.request.latencies)
         reached = [seconds for seconds in asked if least_s <= seconds <= most_s]
-        return reached[len(reached) // 2] if reached else (least_s + most_s) / 2
+        middle = len(reached) // 2
+        return (reached[middle], *reached[:middle], *reached[middle + 1 :]) if reached else ((least_s + most_s) / 2,)
