@@ -60,6 +60,18 @@ class FakeSession:
         pass
 
 
+class SleepingSession(FakeSession):
+    """Takes a while, whatever it reports."""
+
+    def __init__(self, name: str, times_s: list[float], diary: list[str], *, sleep_s: float) -> None:
+        super().__init__(name, times_s, diary)
+        self._sleep_s = sleep_s
+
+    def time_once_s(self) -> float:
+        time.sleep(self._sleep_s)
+        return super().time_once_s()
+
+
 class Watcher:
     """Adds up what it is told."""
 
@@ -139,13 +151,8 @@ def test_sessions_take_turns_in_every_round() -> None:
 
 
 def test_sessions_settle_when_their_turn_comes_and_are_timed_several_times() -> None:
-    class Brief(FakeSession):
-        def time_once_s(self) -> float:
-            time.sleep(1e-3)
-            return super().time_once_s()
-
     diary: list[str] = []
-    sessions = [Brief(name, [5e-3, 2e-3, 3e-3], diary) for name in "AB"]
+    sessions = [SleepingSession(name, [5e-3, 2e-3, 3e-3], diary, sleep_s=1e-3) for name in "AB"]
     samples = measure_interleaved(sessions, Schedule(warmup=3, repeats=4, min_seconds=0.0, stable_ratio=9.0, settle_s=0.5e-3, turn=2))
     assert diary[:6] == ["A"] * 3 + ["B"] * 3  # warm-up
     rounds = ["".join(diary[start : start + 6]) for start in range(6, len(diary), 6)]
@@ -154,35 +161,20 @@ def test_sessions_settle_when_their_turn_comes_and_are_timed_several_times() -> 
 
 
 def test_a_session_settles_for_as_long_as_asked() -> None:
-    class Brief(FakeSession):
-        def time_once_s(self) -> float:
-            time.sleep(2e-3)
-            return super().time_once_s()
-
     diary: list[str] = []
-    measure_interleaved([Brief("A", [1e-3], diary)], Schedule(warmup=2, repeats=1, min_seconds=0.0, settle_s=0.01))
+    measure_interleaved([SleepingSession("A", [1e-3], diary, sleep_s=2e-3)], Schedule(warmup=2, repeats=1, min_seconds=0.0, settle_s=0.01))
     assert 2 + 3 + 1 <= len(diary) <= 2 + 5 + 1  # sleeping takes two milliseconds or more
 
 
 def test_what_takes_long_is_not_run_once_more_before_each_timing() -> None:
-    class Slow(FakeSession):
-        def time_once_s(self) -> float:
-            time.sleep(0.06)
-            return super().time_once_s()
-
     diary: list[str] = []
-    measure_interleaved([Slow("A", [1e-3], diary)], Schedule(warmup=1, repeats=3, min_seconds=0.0, settle_s=1e-3))
+    measure_interleaved([SleepingSession("A", [1e-3], diary, sleep_s=0.06)], Schedule(warmup=1, repeats=3, min_seconds=0.0, settle_s=1e-3))
     assert diary == ["A"] * 4
 
 
 def test_beside_what_takes_long_every_turn_has_one_timing() -> None:
-    class Slow(FakeSession):
-        def time_once_s(self) -> float:
-            time.sleep(0.06)
-            return super().time_once_s()
-
     diary: list[str] = []
-    sessions = [Slow("A", [1e-3], diary), FakeSession("B", [1e-3], diary)]
+    sessions = [SleepingSession("A", [1e-3], diary, sleep_s=0.06), FakeSession("B", [1e-3], diary)]
     samples = measure_interleaved(sessions, Schedule(warmup=1, repeats=3, min_seconds=0.0, turn=4))
     assert [sample.n for sample in samples] == [3, 3]
     assert {"".join(diary[start : start + 2]) for start in range(2, len(diary), 2)} <= {"AB", "BA"}

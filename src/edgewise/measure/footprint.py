@@ -11,11 +11,13 @@ from edgewise.ir import NetSpec
 
 _SMALLEST, _LARGEST = 36, 52
 """Footprint classes, in halves of a power of two."""
+LARGEST_FOOTPRINT_BYTES = 1 << (_LARGEST // 2)
+"""More makes no difference: all weights come from memory then."""
 _MAPS = 4
 """Maps of the largest size that count as passing. Two are in use at once; with four the sums of layers agree with MobileNetV2 at 224x224
 in ONNX Runtime and in OpenVINO (other tenants use the third-level cache, too)."""
 NEAR_BYTES = 1 << 20
-"""What a core's second-level cache holds: up to there a footprint changes nothing."""
+"""What a core's second-level cache holds, about: up to there a footprint changes nothing."""
 
 
 def footprint_of(net: NetSpec) -> int:

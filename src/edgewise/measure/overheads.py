@@ -8,12 +8,11 @@ from scipy.optimize import nnls
 
 from edgewise._core.errors import SpecError
 from edgewise.cost import Workload
+from edgewise.measure.footprint import NEAR_BYTES
 
 _USUAL_ERROR = 0.03
 """Relative error of a network's sum from which on the network counts less and less: an outlier must not move all others."""
 _STEPS = 50
-_CACHE_BYTES = 1 << 20
-"""What a core's second-level cache holds of a call's maps, about."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,7 +61,7 @@ def spilled_bytes(workload: Workload, *, batch: int) -> int:
         >>> spilled_bytes(conv, batch=1)
         2162688
     """
-    return max(batch * workload.map_bytes - _CACHE_BYTES, 0)
+    return max(batch * workload.map_bytes - NEAR_BYTES, 0)
 
 
 def fit_overheads(

@@ -13,10 +13,8 @@ from edgewise.singlepath.superkernel import shares
 from edgewise.singlepath.supernet import Supernet
 from edgewise.space import BlockSpace
 from edgewise.space.prices import Prices
-from edgewise.space.solve import Window, best_in_window
+from edgewise.space.solve import TOLERANCE, best_in_window, windows_below
 
-TOLERANCE = 0.03
-"""How far below the target a network may be, as a share of it, before that counts as room left unused."""
 _LEAST = 1e-6
 
 
@@ -54,8 +52,8 @@ def choose(net: Supernet, prices: Prices, target_s: float, *, tolerance: float =
         TargetError: No network is so fast.
     """
     worth = log_likelihoods(net)
-    for slack in (tolerance, 2 * tolerance, 4 * tolerance, 1.0):
-        plan = best_in_window(prices, worth, Window(least_s=max(0.0, target_s * (1 - slack)), most_s=target_s))
+    for window in windows_below(target_s, tolerance=tolerance):
+        plan = best_in_window(prices, worth, window)
         if plan is not None:
             return plan
     least, _ = prices.range_s

@@ -7,12 +7,10 @@ import numpy as np
 from edgewise._core.errors import TargetError
 from edgewise.ir.arch import ArchPlan
 from edgewise.space.prices import Prices
-from edgewise.space.solve import Window
+from edgewise.space.solve import Window, windows_below
 from edgewise.space.space import Space
 
 _MOST_DRAWS, _MOST_MOVES = 200, 200
-_SLACKS = (0.03, 0.06, 0.12, 1.0)
-"""How far below a target networks may lie, as shares of it; the first that holds any counts."""
 
 
 def draw_architecture(space: Space, rng: np.random.Generator) -> ArchPlan:
@@ -109,9 +107,7 @@ def window_below(prices: Prices, target_s: float) -> Window:
         prices: What choices take.
         target_s: Most seconds.
     """
-    most_s = max(target_s, prices.range_s[0])
-    for slack in _SLACKS:
-        window = Window(least_s=most_s * (1 - slack), most_s=most_s)
+    for window in windows_below(max(target_s, prices.range_s[0])):
         try:
             draw_in_window(prices, window, np.random.default_rng(0))
         except TargetError:

@@ -1,7 +1,7 @@
 """The best network of a space at a latency, where what each choice is worth adds up."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,8 @@ from edgewise.ir.arch import ArchPlan
 from edgewise.space.prices import Prices
 
 _BINS = 4000
+TOLERANCE = 0.03
+"""How far below the target a network may be, as a share of it, before that counts as room left unused."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,6 +36,17 @@ class Window:
     def contains(self, latency_s: float) -> bool:
         """Whether a latency lies in it."""
         return self.least_s <= latency_s <= self.most_s * (1 + 1e-12)
+
+
+def windows_below(most_s: float, *, tolerance: float = TOLERANCE) -> Iterator[Window]:
+    """Windows up to a latency, each wider than the one before; the last reaches down to 0.
+
+    Args:
+        most_s: Seconds at most.
+        tolerance: How far the first reaches below, as a share of the latency.
+    """
+    for slack in (tolerance, 2 * tolerance, 4 * tolerance, 1.0):
+        yield Window(least_s=max(0.0, most_s * (1 - slack)), most_s=most_s)
 
 
 def best_in_window(prices: Prices, worth: Sequence[Mapping[str, float]], window: Window) -> ArchPlan | None:

@@ -6,13 +6,13 @@ import numpy as np
 from jaxtyping import Float32
 
 from edgewise.cost import Workload
+from edgewise.measure.footprint import LARGEST_FOOTPRINT_BYTES
 from edgewise.measure.session import Session
 
 _FEWEST, _MOST = 6, 24
 _LONGEST_MACS = 400_000_000
 _HEAVY_BYTES = 1 << 20
 _POOL_VALUES = 1 << 20
-_MOST_BESIDE_BYTES = 1 << 26
 
 
 def copy_count(workload: Workload, *, footprint_bytes: int, batch: int) -> int:
@@ -84,7 +84,7 @@ class CopiesSession:
 @cache
 def _bytes_of_no_use() -> Float32[np.ndarray, " n"]:
     # Ones, since pages of zeros are all one page of memory.
-    return np.ones(_MOST_BESIDE_BYTES // 4, np.float32)
+    return np.ones(LARGEST_FOOTPRINT_BYTES // 4, np.float32)
 
 
 class WeightPool:

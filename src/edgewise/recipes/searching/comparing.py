@@ -6,9 +6,8 @@ from typing import Any
 from edgewise._core.errors import TargetError
 from edgewise._core.progress import Progress, SilentProgress
 from edgewise.singlepath.baselines import Evolution, Score, Scored, evolve, random_search
-from edgewise.singlepath.choosing import TOLERANCE
 from edgewise.space.prices import Prices
-from edgewise.space.solve import Window
+from edgewise.space.solve import TOLERANCE, Window
 
 
 def compared(found: Scored, prices: Prices, score: Score, *, n: int, seed: int = 0, progress: Progress | None = None) -> dict[str, Any]:
