@@ -328,13 +328,18 @@ def part_evenly(job: Comparison) -> None:
 
 
 def judged(job: Comparison, net: Supernet) -> dict[str, Any]:
-    """Scores by these weights, and how they go with test accuracies after training."""
-    score, trained_rows = score_of(job, net), job.found["trained"]
+    """Scores by these weights, and how those of random networks go with test accuracies after either training."""
+    score = score_of(job, net)
     scores = {name: score(plan) for name, plan in job.plans().items()}
-    drawn = [name for name in scores if name.startswith("random") and name in trained_rows]
-    pairs = [[scores[name] for name in drawn], [trained_rows[name]["accuracy"] for name in drawn]]
     print(scores, flush=True)
-    return {"scores": scores, "correlation_of_random": float(np.corrcoef(pairs)[0, 1]), "random_networks": len(drawn)}
+    told: dict[str, Any] = {"scores": scores}
+    for way in ("trained", "trained_inherited"):
+        rows = job.found.get(way, {})
+        drawn = [name for name in scores if name.startswith("random") and name in rows]
+        if len(drawn) > 2:
+            pairs = [[scores[name] for name in drawn], [rows[name]["accuracy"] for name in drawn]]
+            told[f"random_{way}"] = {"networks": len(drawn), "correlation": float(np.corrcoef(pairs)[0, 1])}
+    return told
 
 
 def part_train(job: Comparison) -> None:

@@ -164,12 +164,15 @@ class TestHostileFiles:
         torch.save({"0.weight": RunsCode(target)}, tmp_path / "w.pth")
         message = refused(net(), tmp_path / "w.pth")
         assert "holds more than tensors (which could run code, so it is not read)" in message
+        assert "it asks for " in message and "weights_only" not in message
         assert "save the state dict alone" in message and len(message) < 500
         assert not target.exists()
 
     def test_whole_models_are_refused(self, tmp_path):
         torch.save(net(), tmp_path / "w.pth")
-        assert "holds more than tensors" in refused(net(), tmp_path / "w.pth")
+        message = refused(net(), tmp_path / "w.pth")
+        assert "holds more than tensors" in message and "it asks for torch.nn.modules.container.Sequential" in message
+        assert "weights_only" not in message  # torch's advice to switch the check off is not passed on
 
     @pytest.mark.parametrize(
         ("value", "said"),

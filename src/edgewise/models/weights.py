@@ -1,5 +1,6 @@
 """Weights, read without running any code and written whole."""
 
+import re
 import struct
 import warnings
 import zipfile
@@ -199,6 +200,11 @@ def _some(names: list[str]) -> str:
 
 
 def _one_line(error: BaseException) -> str:
-    # The first sentence says what is wrong; torch's further advice is to switch the check off.
-    text = " ".join(str(error).split()) or type(error).__name__
+    # torch's own advice is to switch the check off; what it found is somewhere in the midst of that.
+    text = str(error)
+    if asked := re.search(r"GLOBAL (\S+)", text):
+        return f"it asks for {asked[1]}"
+    if found := re.search(r"WeightsUnpickler error: (.+)", text):
+        text = found[1]
+    text = " ".join(text.split()) or type(error).__name__
     return text if len(text) <= 160 else f"{text[:157]}..."
