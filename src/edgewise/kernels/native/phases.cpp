@@ -26,7 +26,7 @@ void clear_frame(const Map &map, float *to) {
 Finish finishing(const Run &run, const Step &s, const Block &block, int image, int first_pixel, int n_pixels, int part) {
   const int number = run.step + 1;
   const Map &out = run.chain.maps[number];
-  const int per_window = s.pool ? 4 : 1;
+  const int first_written = s.pool ? first_pixel / 4 : first_pixel;
   Finish f{};
   f.n_pixels = n_pixels;
   f.relu = s.relu;
@@ -34,11 +34,11 @@ Finish finishing(const Run &run, const Step &s, const Block &block, int image, i
   f.residual = s.residual >= 0 ? run.map(s.residual, image) + block.first : nullptr;
   f.residual_at = s.residual >= 0 ? s.residual_at.data() + first_pixel : nullptr;
   f.out = run.map(number, image) + block.first;
-  f.out_at = s.out_at.data() + first_pixel / per_window;
+  f.out_at = s.out_at.data() + first_written;
   const int wide = (out.channels + 15) / 16 * 16;
   f.channel_sums = out.channel_sums ? run.channel_sums(number, image) + static_cast<int64_t>(part) * wide + block.first : nullptr;
   const int64_t which = &block - s.blocks.data();
-  f.position_sums = out.position_sums ? run.position_sums(number, image) + which * out.pixels() + first_pixel / per_window : nullptr;
+  f.position_sums = out.position_sums ? run.position_sums(number, image) + which * out.pixels() + first_written : nullptr;
   return f;
 }
 
@@ -168,6 +168,7 @@ namespace {
 
 // Weights that the same thread will probably use in its next task, if they are others.
 const float *next_weights(const Run &run, const Step &s, const Block &block, int task, int parts) {
+  if (s.blocks.size() == 1) return nullptr;
   const size_t next = (task + run.threads) / parts / run.batch;
   const bool another = next < s.blocks.size() && &s.blocks[next] != &block && s.blocks[next].vectors == block.vectors;
   return another ? s.weights.get() + s.blocks[next].weights : nullptr;
@@ -175,31 +176,45 @@ const float *next_weights(const Run &run, const Step &s, const Block &block, int
 
 }  // namespace
 
-// Tasks run through the images and their parts first, so that a block's weights are read once.
-void windows(void *context, int task, int slot) {
-  Run &run = *static_cast<Run *>(context);
+// Tasks of some microseconds must not divide and look things up again: this is once for all of a step's.
+void prepare_windows(Run &run) {
   const Step &s = run.chain.steps[run.step];
-  const int n_chunks = s.n_chunks(), part = task % n_chunks, image = task / n_chunks % run.batch;
-  const Block &block = s.blocks[task / n_chunks / run.batch];
-  if (part == 0 && &block == s.blocks.data()) clear_frame(run.chain.maps[run.step + 1], run.map(run.step + 1, image));
-  const bool listed = s.gated() && s.path == EW_CHANNELS;
-  const Kept &kept = run.space.kept[image];
-  const int first = part * s.chunk;
-  Direct d{};
-  d.x = run.source(s, image);
-  d.x_at = s.x_at.data() + first;
-  d.list = listed ? kept.list.data() : s.dense.data();
-  d.n_list = static_cast<int>(listed ? kept.list.size() : s.dense.size()) - kAhead;
-  d.weights = s.weights.get() + block.weights;
-  d.next = next_weights(run, s, block, task, n_chunks);
-  d.bias = s.bias.get() + block.first;
-  d.vectors = block.vectors;
+  run.parts = s.n_chunks();
+  Direct &d = run.direct;
+  d = Direct{};
+  d.list = s.dense.data();
+  d.n_list = static_cast<int>(s.dense.size()) - kAhead;
+  // What stays in the second-level cache is not taken in groups: each costs every tile a round of its sums through memory.
   const Grouping groups = grouping();
-  d.group = group_rows(s, groups.bytes);
+  const int64_t bytes = static_cast<int64_t>(d.n_list) * s.wide * static_cast<int64_t>(sizeof(float));
+  d.group = bytes <= kNear ? std::max(1, d.n_list) : group_rows(s, groups.bytes);
   d.nearest = groups.nearest;
   const bool rows = s.kernel_w == 3 && s.stride_w == 1 && s.dilation_w == 1 && !s.pool;
   d.pitch = rows ? run.chain.maps[s.source].pitch : 0;
   d.wide = s.wide;
+}
+
+// Tasks run through the images and their parts first, so that a block's weights are read once.
+void windows(void *context, int task, int slot) {
+  Run &run = *static_cast<Run *>(context);
+  const Step &s = run.chain.steps[run.step];
+  const int rest = task / run.parts, part = task - rest * run.parts;
+  const int image = run.batch == 1 ? 0 : rest % run.batch;
+  const Block &block = s.blocks[run.batch == 1 ? rest : rest / run.batch];
+  if (part == 0 && &block == s.blocks.data()) clear_frame(run.chain.maps[run.step + 1], run.map(run.step + 1, image));
+  const int first = part * s.chunk;
+  Direct d = run.direct;
+  d.x = run.source(s, image);
+  d.x_at = s.x_at.data() + first;
+  if (s.gated() && s.path == EW_CHANNELS) {
+    const Kept &kept = run.space.kept[image];
+    d.list = kept.list.data();
+    d.n_list = static_cast<int>(kept.list.size()) - kAhead;
+  }
+  d.weights = s.weights.get() + block.weights;
+  d.next = next_weights(run, s, block, task, run.parts);
+  d.bias = s.bias.get() + block.first;
+  d.vectors = block.vectors;
   d.sums = run.space.scratch[slot].sums.get();
   d.finish = finishing(run, s, block, image, first, std::min(s.chunk, s.n_pixels() - first), part);
   run.chain.variant->direct(d);

@@ -31,8 +31,10 @@ void run_step(Run &run, Team &team) {
   const Step &s = run.chain.steps[run.step];
   if (s.kind == EW_SHORTCUT) return team.run(shortcut, &run, run.batch);
   if (s.gated() || s.path == EW_SCATTER) team.run(choose, &run, run.batch);
-  const int parts = s.path == EW_SCATTER ? s.n_strips() : s.n_chunks();
-  team.run(s.path == EW_SCATTER ? positions : windows, &run, static_cast<int>(s.blocks.size()) * run.batch * parts);
+  const int n = static_cast<int>(s.blocks.size()) * run.batch;
+  if (s.path == EW_SCATTER) return team.run(positions, &run, n * s.n_strips());
+  prepare_windows(run);
+  team.run(windows, &run, n * run.parts);
 }
 
 }  // namespace

@@ -78,76 +78,108 @@ inline void totals(const V (&values)[N], float *to) {
 
 inline V larger(V a, V b) { return (b > a) | (b != b) ? b : a; }  // NaN stays
 
-// Sums over channels of N pixels.
-template <int N, int FIRST = 0, int PX, int NZ>
-inline void across(const V (&a)[PX][NZ], float *to) {
-  constexpr int filled = N > 4 ? 8 : N > 2 ? 4 : N;
-  V all[filled] = {};
-#pragma GCC unroll 8
-  for (int i = 0; i < N; i++) {
-    all[i] = a[FIRST + i][0];
-#pragma GCC unroll 4
-    for (int z = 1; z < NZ; z++) all[i] += a[FIRST + i][z];
-  }
-  float sums[filled];
-  totals<filled>(all, sums);
-#pragma GCC unroll 8
-  for (int i = 0; i < N; i++) to[i] = sums[i];
+// A number that is not above the least gives the least; NaN stays.
+inline V at_least(V least, V a) {
+#if EW_LANES == 16
+  return (V)_mm512_maskz_max_ps(0xffff, (__m512)least, (__m512)a);  // the second where one is NaN; compilers compare and blend
+#else
+  return a < least ? least : a;
+#endif
 }
 
-template <int PX, int NZ>
-inline void finish(V (&a)[PX][NZ], const Finish &f, int at, V (&to)[NZ]) {
-  V sums[NZ];  // of its own: those of the caller might lie where it writes, for all the compiler knows
-#pragma GCC unroll 4
-  for (int z = 0; z < NZ; z++) sums[z] = to[z];
-  const auto end = [&] {
-#pragma GCC unroll 4
-    for (int z = 0; z < NZ; z++) to[z] = sums[z];
-  };
-  if (f.residual) {
-#pragma GCC unroll 16
-    for (int i = 0; i < PX; i++)
-#pragma GCC unroll 4
-      for (int z = 0; z < NZ; z++) a[i][z] += load(f.residual + f.residual_at[at + i] + z * L);
+// Calls work with the number of vectors as a type.
+template <int N>
+struct Count {
+  static constexpr int count = N;
+};
+
+template <class Work>
+inline void with_vectors(int vectors, const Work &work) {
+  switch (vectors) {
+    case 1: return work(Count<1>());
+    case 2: return work(Count<2>());
+    case 3: return work(Count<EW_VECTORS < 3 ? EW_VECTORS : 3>());
+    default: return work(Count<EW_VECTORS>());
   }
-  if (f.relu) {
-    const V zero = {};
-#pragma GCC unroll 16
-    for (int i = 0; i < PX; i++)
-#pragma GCC unroll 4
-      for (int z = 0; z < NZ; z++) a[i][z] = a[i][z] < zero ? zero : a[i][z];
-  }
-  if (f.pool) {
-    if constexpr (PX % 4 == 0) {
-#pragma GCC unroll 2
-      for (int i = 0; i < PX / 4; i++)
-#pragma GCC unroll 4
-        for (int z = 0; z < NZ; z++)
-          a[i][z] = larger(larger(a[4 * i][z], a[4 * i + 1][z]), larger(a[4 * i + 2][z], a[4 * i + 3][z]));
-      const int first = at / 4;
-#pragma GCC unroll 2
-      for (int i = 0; i < PX / 4; i++)
-#pragma GCC unroll 4
-        for (int z = 0; z < NZ; z++) {
-          store(f.out + f.out_at[first + i] + z * L, a[i][z]);
-          sums[z] += a[i][z];
-        }
-      if (f.position_sums) across<PX / 4>(a, f.position_sums + first);
-    }
-    return end();
-  }
-#pragma GCC unroll 16
-  for (int i = 0; i < PX; i++) {
+}
+
+template <class Work>
+inline void with_flag(bool flag, const Work &work) {
+  flag ? work(Count<1>()) : work(Count<0>());
+}
+
+// What becomes of sums in memory: residual, activation, pooling, attention sums.
+template <int NZ, bool RESIDUAL, bool POOL, bool POSITIONS, class Stored>
+struct Finishing {
+  const Finish &f;
+  const Stored &stored;  // gives the place of a pixel's sums
+  V least;               // 0 where negative numbers become that
+
+  void pixel(int i, V (&v)[NZ]) const {
+    const float *from = stored(i);
 #pragma GCC unroll 4
     for (int z = 0; z < NZ; z++) {
-      store(f.out + f.out_at[at + i] + z * L, a[i][z]);
-      sums[z] += a[i][z];
+      v[z] = load(from + z * L);
+      if constexpr (RESIDUAL) v[z] += load(f.residual + f.residual_at[i] + z * L);
+      v[z] = at_least(least, v[z]);
     }
   }
-  end();
-  if (!f.position_sums) return;
-  across<(PX < 8 ? PX : 8)>(a, f.position_sums + at);
-  if constexpr (PX > 8) across<PX - 8, 8>(a, f.position_sums + at + 8);
+
+  void written(int i, V (&v)[NZ]) const {
+    if constexpr (POOL) {
+      V a[4][NZ];
+#pragma GCC unroll 4
+      for (int k = 0; k < 4; k++) pixel(4 * i + k, a[k]);
+#pragma GCC unroll 4
+      for (int z = 0; z < NZ; z++) v[z] = larger(larger(a[0][z], a[1][z]), larger(a[2][z], a[3][z]));
+    } else {
+      pixel(i, v);
+    }
+  }
+
+  template <int N>
+  void write(int first, V (&sums)[NZ]) const {
+    V across[N];
+#pragma GCC unroll 8
+    for (int i = 0; i < N; i++) {
+      V v[NZ];
+      written(first + i, v);
+#pragma GCC unroll 4
+      for (int z = 0; z < NZ; z++) {
+        store(f.out + f.out_at[first + i] + z * L, v[z]);
+        sums[z] += v[z];
+        if constexpr (POSITIONS) across[i] = z ? across[i] + v[z] : v[z];
+      }
+    }
+    if constexpr (POSITIONS) {
+      float found[N];
+      totals<N>(across, found);
+#pragma GCC unroll 8
+      for (int i = 0; i < N; i++) f.position_sums[first + i] = found[i];
+    }
+  }
+};
+
+// Only when all pixels of a task are summed: a tile's last products are late, and what waits for them holds up the next tile.
+template <int NZ, class Stored>
+inline void finish(const Finish &f, const Stored &stored) {
+  with_flag(f.residual, [&](auto residual) {
+    with_flag(f.pool, [&](auto pool) {
+      with_flag(f.position_sums, [&](auto positions) {
+        constexpr bool pooled = decltype(pool)::count;
+        const Finishing<NZ, decltype(residual)::count, pooled, decltype(positions)::count, Stored> finishing{
+            f, stored, V{} + (f.relu ? 0.0f : -__builtin_inff())};
+        V sums[NZ] = {};
+        const int n = pooled ? f.n_pixels / 4 : f.n_pixels;
+        int at = 0;
+        for (; at + 8 <= n; at += 8) finishing.template write<8>(at, sums);
+        for (; at < n; at++) finishing.template write<1>(at, sums);
+        if (!f.channel_sums) return;
+#pragma GCC unroll 4
+        for (int z = 0; z < NZ; z++) store(f.channel_sums + z * L, sums[z]);
+      });
+    });
+  });
 }
 
 // Adds one entry to the sums of PX pixels.
@@ -199,11 +231,6 @@ inline void multiply(V (&a)[PX][NZ], const float *const (&x)[PX], const Entry *l
 }
 
 // Calls tile with the number of its pixels as a type, until none are left: whole tiles of MOST, then parts as equal as can be.
-template <int N>
-struct Count {
-  static constexpr int count = N;
-};
-
 template <int MOST, class Tile>
 inline void in_tiles(int n, int step, const Tile &tile) {
   int at = 0;
@@ -224,18 +251,11 @@ inline void in_tiles(int n, int step, const Tile &tile) {
   }
 }
 
-template <int NZ>
-inline void put_sums(const Finish &f, V (&sums)[NZ]) {
-  if (!f.channel_sums) return;
-#pragma GCC unroll 4
-  for (int z = 0; z < NZ; z++) store(f.channel_sums + z * L, sums[z]);
-}
-
 // One group of a list, and what is fetched for later meanwhile.
 struct Part {
   const Entry *list;
   int n;
-  bool first, last;
+  bool first;
   const Entry *fetch;
   const float *later;
 };
@@ -249,37 +269,25 @@ inline void begin(const Direct &d, const Part &part, int at, V (&a)[PX][NZ]) {
     for (int z = 0; z < NZ; z++) a[i][z] = load(part.first ? d.bias + z * L : kept + (i * NZ + z) * L);
 }
 
-// A function of its own: together with the loop that sums, registers would not do for both.
 template <int PX, int NZ>
-__attribute__((noinline)) void finish_stored(const float *stored, const Finish &f, int at, V (&sums)[NZ]) {
-  V a[PX][NZ];
-#pragma GCC unroll 16
-  for (int i = 0; i < PX; i++)
-#pragma GCC unroll 4
-    for (int z = 0; z < NZ; z++) a[i][z] = load(stored + (i * NZ + z) * L);
-  finish<PX, NZ>(a, f, at, sums);
-}
-
-template <int PX, int NZ>
-inline void end(const Direct &d, const Part &part, int at, V (&a)[PX][NZ], V (&sums)[NZ]) {
+inline void end(const Direct &d, int at, const V (&a)[PX][NZ]) {
   float *kept = d.sums + static_cast<int64_t>(at) * (NZ * L);
 #pragma GCC unroll 16
   for (int i = 0; i < PX; i++)
 #pragma GCC unroll 4
     for (int z = 0; z < NZ; z++) store(kept + (i * NZ + z) * L, a[i][z]);
-  if (part.last) finish_stored<PX, NZ>(kept, d.finish, at, sums);
 }
 
 // Functions of their own: within a larger one, compilers move sums between registers on the way.
 template <int PX, int NZ, int LINES>
-__attribute__((noinline)) void direct_tile(const Direct &d, const Part &part, int at, V (&sums)[NZ]) {
+__attribute__((noinline)) void direct_tile(const Direct &d, const Part &part, int at) {
   const float *x[PX];
   V a[PX][NZ];
 #pragma GCC unroll 8
   for (int i = 0; i < PX; i++) x[i] = d.x + d.x_at[at + i];
   begin<PX, NZ>(d, part, at, a);
   multiply<PX, NZ, LINES>(a, x, part.list, part.n, d.weights, part.fetch, part.later, d.nearest);
-  end<PX, NZ>(d, part, at, a, sums);
+  end<PX, NZ>(d, at, a);
 }
 
 // Distances of pixels of a row in bytes, such that each is one of them times 1, 2, 4 or 8.
@@ -311,7 +319,7 @@ inline void add_row(V (&a)[PX][NZ], const char *x, const char *x8, const Strides
 
 // Pixels side by side, and the three taps of a row at once: each value that is read meets three rows of weights.
 template <int PX, int NZ, int LINES>
-__attribute__((noinline)) void row_tile(const Direct &d, const Part &part, int at, V (&sums)[NZ]) {
+__attribute__((noinline)) void row_tile(const Direct &d, const Part &part, int at) {
   V a[PX][NZ];
   begin<PX, NZ>(d, part, at, a);
   const char *x = reinterpret_cast<const char *>(d.x + d.x_at[at]);
@@ -333,7 +341,7 @@ __attribute__((noinline)) void row_tile(const Direct &d, const Part &part, int a
     const char *from = x + static_cast<int64_t>(entry->x) * 4;
     add_row<0>(a, from, from + 8 * strides.one, strides, w);
   }
-  end<PX, NZ>(d, part, at, a, sums);
+  end<PX, NZ>(d, at, a);
 }
 
 constexpr int kRowPixels = EW_LANES < 16 ? 8 : 16;
@@ -342,8 +350,12 @@ constexpr int kRowPixels = EW_LANES < 16 ? 8 : 16;
 template <class Tile, class Row>
 inline void in_rows(const Direct &d, const Tile &tile, const Row &row) {
   const int n = d.finish.n_pixels;
+  // Within a row windows are a pitch apart, from row to row more.
+  const auto side_by_side = [&](int at, int pixels) { return d.x_at[at + pixels - 1] - d.x_at[at] == (pixels - 1) * d.pitch; };
   for (int at = 0, run; at < n; at += run) {
-    for (run = 1; at + run < n && run < kRowPixels && d.x_at[at + run] - d.x_at[at] == run * d.pitch;) run++;
+    run = kRowPixels;
+    if (at + run > n || !side_by_side(at, run))
+      for (run = 1; at + run < n && side_by_side(at, run + 1);) run++;
     if (run == kRowPixels)
       row(Count<kRowPixels>(), at);
     else
@@ -353,7 +365,7 @@ inline void in_rows(const Direct &d, const Tile &tile, const Row &row) {
 
 // All pixels take one group. Its tiles share what is to be fetched as evenly as they can, so that few requests wait at a time.
 template <int NZ>
-inline void direct_group(const Direct &d, Part part, V (&sums)[NZ]) {
+inline void direct_group(const Direct &d, Part part) {
   constexpr int lines = NZ * L < 16 ? 1 : NZ * L / 16, most = pixels_of(NZ);
   const int n = d.finish.n_pixels;
   int left = part.fetch ? lines : 0, tiles = (n + most - 1) / most;
@@ -373,12 +385,12 @@ inline void direct_group(const Direct &d, Part part, V (&sums)[NZ]) {
     part.later += share * 16;
   };
   const auto tile = [&](auto pixels, int at) {
-    with_lines([&](auto fetched) { direct_tile<decltype(pixels)::count, NZ, decltype(fetched)::count>(d, part, at, sums); });
+    with_lines([&](auto fetched) { direct_tile<decltype(pixels)::count, NZ, decltype(fetched)::count>(d, part, at); });
   };
   if (d.finish.pool) return in_tiles<most / 4 * 4>(n, 4, tile);
   if constexpr (NZ == 1) {  // else the values that are read are few beside the products
     const auto row = [&](auto pixels, int at) {
-      with_lines([&](auto fetched) { row_tile<decltype(pixels)::count, NZ, decltype(fetched)::count>(d, part, at, sums); });
+      with_lines([&](auto fetched) { row_tile<decltype(pixels)::count, NZ, decltype(fetched)::count>(d, part, at); });
     };
     if (d.pitch) return in_rows(d, tile, row);
   }
@@ -387,28 +399,19 @@ inline void direct_group(const Direct &d, Part part, V (&sums)[NZ]) {
 
 template <int NZ>
 void direct_vectors(const Direct &d) {
-  V sums[NZ] = {};
   const int groups = (d.n_list + d.group - 1) / d.group, together = d.pitch ? 3 : 1;
-  const auto start = [&](int group) { return static_cast<int>(static_cast<int64_t>(d.n_list / together) * group / groups) * together; };
+  const auto start = [&](int group) {
+    if (group == 0 || group == groups) return group ? d.n_list : 0;
+    return static_cast<int>(static_cast<int64_t>(d.n_list / together) * group / groups) * together;
+  };
   for (int group = 0; group < groups; group++) {
     const bool last = group + 1 == groups;
-    Part part{d.list + start(group), start(group + 1) - start(group), group == 0, last, nullptr, nullptr};
+    Part part{d.list + start(group), start(group + 1) - start(group), group == 0, nullptr, nullptr};
     if (!last) part.fetch = d.list + start(group + 1), part.later = d.weights;
     if (last && d.next) part.fetch = d.list, part.later = d.next;
-    direct_group<NZ>(d, part, sums);
+    direct_group<NZ>(d, part);
   }
-  put_sums<NZ>(d.finish, sums);
-}
-
-// Calls work with the number of vectors as a type.
-template <class Work>
-inline void with_vectors(int vectors, const Work &work) {
-  switch (vectors) {
-    case 1: return work(Count<1>());
-    case 2: return work(Count<2>());
-    case 3: return work(Count<EW_VECTORS < 3 ? EW_VECTORS : 3>());
-    default: return work(Count<EW_VECTORS>());
-  }
+  finish<NZ>(d.finish, [&d](int i) { return d.sums + i * (NZ * L); });
 }
 
 void direct(const Direct &d) {
@@ -471,30 +474,11 @@ void fill(float *sums, const float *bias, int64_t pixels, int vectors) {
   });
 }
 
-template <int PX, int NZ>
-inline void strip_tile(const Strip &s, int at, V (&sums)[NZ]) {
-  V a[PX][NZ];
-#pragma GCC unroll 8
-  for (int i = 0; i < PX; i++) {
-    const float *from = s.sums + static_cast<int64_t>(s.sum_at[at + i] - s.first) * (NZ * L);
-#pragma GCC unroll 4
-    for (int z = 0; z < NZ; z++) a[i][z] = load(from + z * L);
-  }
-  finish<PX, NZ>(a, s.finish, at, sums);
-}
-
-template <int NZ>
-void strip_vectors(const Strip &s) {
-  V sums[NZ] = {};
-  const int n = s.finish.n_pixels;
-  int at = 0;
-  for (; at + 4 <= n; at += 4) strip_tile<4, NZ>(s, at, sums);
-  for (; at < n; at++) strip_tile<1, NZ>(s, at, sums);
-  put_sums<NZ>(s.finish, sums);
-}
-
 void strip(const Strip &s) {
-  with_vectors(s.vectors, [&](auto vectors) { strip_vectors<decltype(vectors)::count>(s); });
+  with_vectors(s.vectors, [&](auto vectors) {
+    constexpr int NZ = decltype(vectors)::count;
+    finish<NZ>(s.finish, [&s](int i) { return s.sums + static_cast<int64_t>(s.sum_at[i] - s.first) * (NZ * L); });
+  });
 }
 
 }  // namespace

@@ -48,6 +48,8 @@ struct Run {
   uint8_t *const *masks;
   int threads;
   int step = 0;
+  int parts = 1;  // tasks of an image and a block, of the step under way
+  Direct direct{};  // what all tasks of the step have alike, where it computes from windows
   float *map(int number, int image) const {
     const Map &m = chain.maps[number];
     return space.buffers[m.slot].get() + image * chain.slot_sizes[m.slot];
@@ -68,6 +70,7 @@ struct Run {
 void read_input(void *context, int task, int slot);
 void write_output(void *context, int task, int slot);
 void choose(void *context, int image, int slot);    // what the step's gate keeps
+void prepare_windows(Run &run);                     // before the tasks of a step that computes outputs from windows
 void windows(void *context, int task, int slot);    // outputs from windows
 void positions(void *context, int task, int slot);  // outputs from kept positions
 void shortcut(void *context, int image, int slot);
