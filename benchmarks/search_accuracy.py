@@ -53,7 +53,7 @@ from edgewise.recipes.searching.prices import prices_on
 from edgewise.recipes.searching.refining import Refiner
 from edgewise.singlepath.baselines import Score, inherited_score
 from edgewise.singlepath.choosing import choose
-from edgewise.singlepath.derive import inherited
+from edgewise.singlepath.derive import at_training_scale, inherited
 from edgewise.singlepath.gates import Steering, values_of
 from edgewise.singlepath.optimizers import weight_optimizer
 from edgewise.singlepath.search import search
@@ -76,7 +76,7 @@ from edgewise.train.schedule import one_cycle
 N_RANDOM, N_JUDGED = 8, 64
 TARGETS = (0.7, 0.85, 1.0)
 """Shares of the reference's latency; the last is the one that is compared."""
-LR, INHERITED_LR = 0.1, 0.05
+LR, EVEN_LR = 0.1, 0.05
 
 
 def reference_space() -> Space:
@@ -316,7 +316,7 @@ def part_evenly(job: Comparison) -> None:
     net.to(memory_format=torch.channels_last).train()
     for step, (images, target) in enumerate(islice(batches, n_steps)):
         for group in optimizer.param_groups:
-            group["lr"] = one_cycle(step, n_steps, max_lr=INHERITED_LR)
+            group["lr"] = one_cycle(step, n_steps, max_lr=EVEN_LR)
         steering = Steering(mode="given", values=values_of(net.space, draw_in_window(prices, window, rng)))
         with mixed_precision(net.thresholds.device, bf16=uses_bf16("auto", net.thresholds.device)):
             scores, _ = net(channels_last(images), steering)
@@ -355,7 +355,7 @@ def part_train(job: Comparison) -> None:
     data = replace(data, validation=data.validation.first(500))  # looked at after every epoch; nothing is decided by it
     kept = f"{name}-inherited" if inherits else name
     checkpoint = Checkpoint(path=job.work / f"{kept}.safetensors", resume=True)
-    config = FineTune(epochs=job.asked.epochs, lr=INHERITED_LR if inherits else LR, seed=seed)
+    config = FineTune(epochs=job.asked.epochs, lr=LR, seed=seed)
     goal = Goal(gate=untimed)
     tuned = fine_tune(model, data, config=config, goal=goal, checkpoint=checkpoint, progress=Watch(job.asked.seconds))
     row = {
@@ -374,7 +374,7 @@ def started(job: Comparison, plan: ArchPlan, data: Dataset) -> nn.Module:
     """A network with the supernet's weights."""
     net = job.supernet()
     load_weights(net, job.work / "supernet.safetensors")
-    return inherited(net, plan, data.train)
+    return at_training_scale(inherited(net, plan, data.train))
 
 
 def drawn_anew(model: nn.Module, seed: int) -> nn.Module:

@@ -7,7 +7,9 @@ from torch import nn
 
 from edgewise._core.errors import PlanError, SpecError
 from edgewise.ir import ArchPlan
-from edgewise.singlepath.derive import derive
+from edgewise.models.initial import drawn_deviation
+from edgewise.models.mobile import MobileNet
+from edgewise.singlepath.derive import at_training_scale, derive
 from edgewise.singlepath.gates import Steering, values_of
 from edgewise.singlepath.supernet import Supernet
 from edgewise.space import SPACES, counts_of
@@ -143,3 +145,26 @@ def test_what_does_not_fit_is_refused() -> None:
         Supernet(SE, form="published")
     with pytest.raises(PlanError, match="needs blocks 0 to 3"):
         derive(Supernet(SPACES["digits"]), small_space().largest)
+
+
+@pytest.mark.parametrize("space", [small_space(), SE], ids=["paper", "se"])
+@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
+def test_kernels_at_the_scale_of_training_compute_the_same(space, training: bool) -> None:
+    net = _supernet(space).train(training)
+    for plan in _plans(space):
+        child, scaled = derive(net, plan).double(), at_training_scale(derive(net, plan).double())
+        for norm in (module for one in (child, scaled) for module in one.modules() if isinstance(module, nn.BatchNorm2d)):
+            norm.eps = 1e-30  # all that the scale changes
+        assert torch.allclose(scaled(images(space)), child(images(space)), atol=1e-8), plan.labels
+
+
+def test_kernels_at_the_scale_of_training_are_as_large_as_those_drawn() -> None:
+    space = small_space()
+    child = at_training_scale(derive(_supernet(space), space.largest))
+    drawn = MobileNet(space, space.largest)
+    for (name, module), (_, other) in zip(child.named_modules(), drawn.named_modules(), strict=True):
+        if isinstance(module, nn.Conv2d):
+            size = float(module.weight.detach().square().mean().sqrt())
+            assert size == pytest.approx(drawn_deviation(module), rel=1e-5), name
+            if other.weight.numel() > 500:
+                assert size == pytest.approx(float(other.weight.detach().std()), rel=0.15), name

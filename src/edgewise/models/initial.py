@@ -1,5 +1,7 @@
 """How the reference networks start before they are trained."""
 
+import math
+
 from torch import nn
 
 
@@ -21,3 +23,8 @@ def initialise(model: nn.Module) -> None:
             continue
         if module.bias is not None:
             nn.init.zeros_(module.bias)
+
+
+def drawn_deviation(conv: nn.Conv2d) -> float:
+    """Standard deviation that :func:`initialise` draws a convolution's weights with."""
+    return math.sqrt(2 / (conv.out_channels * math.prod(conv.kernel_size)))

@@ -35,7 +35,7 @@ from edgewise.recipes.unfinished import check_same
 from edgewise.report.search import render_search
 from edgewise.singlepath.baselines import Scored, inherited_score
 from edgewise.singlepath.choosing import choose
-from edgewise.singlepath.derive import inherited
+from edgewise.singlepath.derive import at_training_scale, inherited
 from edgewise.singlepath.search import SearchOutcome, search
 from edgewise.singlepath.settings import SearchSettings
 from edgewise.singlepath.step_cost import step_cost_ratio
@@ -46,7 +46,8 @@ from edgewise.train.data import Dataset
 from edgewise.train.evaluate import accuracy
 from edgewise.train.loop import FineTune, FineTuneResult, Goal, fine_tune
 
-SCRATCH_LR, INHERITED_LR = 0.1, 0.05
+LEARNING_RATE = 0.1
+"""Largest learning rate of the training of what was found, whatever it starts from."""
 _STEP_IMAGES = 32
 
 
@@ -291,9 +292,11 @@ class _Run:
     def _trained(self, outcome: SearchOutcome, plan: ArchPlan, data: Dataset) -> FineTuneResult:
         request = self._request
         assert request.data is not None
-        child = inherited(outcome.net, plan, data.train, gate=untimed) if request.inherit else network_of(outcome.net.space, plan).model
-        lr = INHERITED_LR if request.inherit else SCRATCH_LR
-        config, goal = FineTune(epochs=request.data.epochs, lr=lr, seed=request.seed), Goal(gate=untimed)
+        if request.inherit:
+            child: nn.Module = at_training_scale(inherited(outcome.net, plan, data.train, gate=untimed))
+        else:
+            child = network_of(outcome.net.space, plan).model
+        config, goal = FineTune(epochs=request.data.epochs, lr=LEARNING_RATE, seed=request.seed), Goal(gate=untimed)
         return fine_tune(child, data, config=config, goal=goal, checkpoint=self._checkpoint(CHECKPOINT_FILE), progress=self._progress)
 
     def _measured_again(self, opened: Opened, hit: Hit, model: LoadedModel) -> Hit:

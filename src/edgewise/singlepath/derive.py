@@ -1,11 +1,13 @@
 """The child of a supernet: a network of its own whose weights are those that the decisions leave."""
 
+from collections.abc import Iterator
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from edgewise.ir.arch import ArchPlan, BlockChoice
+from edgewise.models.initial import drawn_deviation
 from edgewise.models.mobile import InvertedBlock, MobileNet
 from edgewise.singlepath.block import SuperBlock
 from edgewise.singlepath.supernet import Supernet
@@ -59,6 +61,42 @@ def derive(supernet: Supernet, plan: ArchPlan) -> MobileNet:
         before = cast(InvertedBlock, child.blocks[str(choice.block)])
         _inherit(before, block, choice)
     return child.train(supernet.training)
+
+
+@torch.no_grad()
+def at_training_scale(child: MobileNet) -> MobileNet:
+    """Scales a derived network's kernels to what its own would be drawn with, in place, so that they go on learning.
+
+    A norm undoes the scale of the weights before it, so that the network computes what it did (but for the norms' epsilon). A step of
+    training turns weights by the inverse of their squared norm (van Laarhoven 2017): depthwise superkernels, drawn some ten
+    times as large as a network's own, would hardly move.
+
+    Args:
+        child: A network from :func:`derive` or :func:`inherited`.
+
+    Returns:
+        The same network.
+    """
+    for conv, norm in _normed(child):
+        size = float(conv.weight.square().mean().sqrt())
+        if size > 0 and norm.running_mean is not None and norm.running_var is not None:
+            scale = drawn_deviation(conv) / size
+            conv.weight.mul_(scale)
+            norm.running_mean.mul_(scale)
+            norm.running_var.mul_(scale * scale)
+    return child
+
+
+def _normed(net: MobileNet) -> Iterator[tuple[nn.Conv2d, nn.BatchNorm2d]]:
+    """Every convolution that a norm follows, and the norm."""
+    for part in (net.stem, net.head):
+        yield cast(nn.Conv2d, part[0]), cast(nn.BatchNorm2d, part[1])
+    for module in net.blocks.values():
+        block = cast(InvertedBlock, module)
+        if block.expand is not None:
+            yield block.expand, block.expand_norm
+        yield block.depthwise, block.depthwise_norm
+        yield block.project, block.project_norm
 
 
 def _inherit(child: InvertedBlock, parent: SuperBlock, choice: BlockChoice) -> None:

@@ -25,7 +25,7 @@ from edgewise.recipes.searching.prices import net_of
 from edgewise.recipes.sparsify.ratios import GRID, choose_for_macs
 from edgewise.recipes.sparsify.request import RatioRequest
 from edgewise.singlepath.choosing import choose
-from edgewise.singlepath.derive import inherited
+from edgewise.singlepath.derive import at_training_scale, inherited
 from edgewise.singlepath.search import search
 from edgewise.singlepath.settings import SearchSettings
 from edgewise.singlepath.supernet import Supernet
@@ -119,7 +119,7 @@ class Searched:
         """A network with the weights that it inherits from the supernet, its batch norms measured anew."""
         plan, net = self.plan(architecture), self._searched()
         with torch_threads(self._opened.threads):
-            child = inherited(net, plan, self._opened.data.train, gate=untimed)
+            child = at_training_scale(inherited(net, plan, self._opened.data.train, gate=untimed))
         return network_of(self.space, plan, child)
 
     def ratios(self, architecture: tuple[str, ...], strength: float) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
