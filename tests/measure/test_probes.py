@@ -18,6 +18,7 @@ from edgewise.measure.probes import onnxruntime_cpu as onnx_probes
 from edgewise.measure.probes import open_prober
 from edgewise.measure.probes import openvino_cpu as openvino_probes
 from edgewise.measure.probes.copies import CopiesSession, WeightPool, bytes_beside, copy_count
+from edgewise.measure.runtimes.openvino_cpu import OpenVinoSession
 from edgewise.measure.settings import RuntimeSettings
 from measure.stand_ins import KnownSession
 
@@ -238,6 +239,36 @@ def test_what_the_copies_do_not_fill_is_read_before_every_run(monkeypatch: pytes
 def test_bytes_beside_are_real_memory_as_large_as_the_largest_footprint() -> None:
     held = copies_of_calls._bytes_of_no_use()
     assert held.nbytes == footprint_class(1 << 40) and float(held[-1]) == 1.0
+
+
+class CountingSession(OpenVinoSession):
+    """Counters of layouts of 5 us a run, as averages since the first run; one run is held up while it lays out."""
+
+    def __init__(self, *, held_up: int) -> None:
+        self.held_up, self.runs, self.counted_s = held_up, 0, 0.0
+        self.request = None
+
+    def time_once_s(self) -> float:
+        stall_s = 20e-3 if self.runs == self.held_up else 0.0
+        self.runs += 1
+        self.counted_s += 5e-6 + stall_s
+        return 100e-6 + stall_s
+
+    def run(self) -> None:
+        self.time_once_s()
+
+
+@pytest.mark.parametrize(
+    ("held_up", "runs"), [(-1, 9), (1, 9), (4, 15), (8, 15)], ids=["never", "while warming up", "in the midst", "at the end"]
+)
+def test_a_run_that_something_holds_up_is_not_taken_for_a_change_of_layout(
+    monkeypatch: pytest.MonkeyPatch, held_up: int, runs: int
+) -> None:
+    session = CountingSession(held_up=held_up)
+    monkeypatch.setattr(openvino_probes, "_counted_s", lambda _request, _kinds: session.counted_s / session.runs)
+    found_s = openvino_probes._counted_once_warm_s(session, frozenset({"Reorder"}))
+    assert found_s == pytest.approx(5e-6)
+    assert session.runs == runs
 
 
 def test_weights_differ_and_are_small() -> None:
