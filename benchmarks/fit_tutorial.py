@@ -2,8 +2,8 @@
 
 ``fit`` with the objective ``params`` (the paper's) on VGG-16 and ResNet-56 as HRankPlus prunes them,
 in ONNX Runtime and OpenVINO, one thread, batch 1, fp32; each solver in turn. Ratios are medians over the
-rounds of one interleaved run. (``fit-tutorial-epyc.json``: another machine, of minima, with the exact solver as it was
-when it missed the best widths of ResNet-56.)
+rounds of one interleaved run. (``fit-tutorial-epyc.json``: another machine, with networks that have settled before they are
+timed; the solvers' rivals were not run for ResNet-56 in OpenVINO.)
 
     python benchmarks/fit_tutorial.py
 """
