@@ -77,6 +77,37 @@ def test_many_channels_are_taken_in_groups(seed: int, threads: int, place: int) 
     assert check(drawn, variant=names[place % len(names)], threads=threads) < 1e-5
 
 
+_ALONE_AND_TOGETHER = ("x..x.x......", "xx.xxxxx.xxx", "............", "...........x", "xxxxxxxxxxxx")
+
+
+@pytest.mark.parametrize("kept_channels", [2, 3])
+@pytest.mark.parametrize("out_channels", [5, 32, 48, 64])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_kept_positions_alone_and_side_by_side(place: int, out_channels: int, kept_channels: int) -> None:
+    rng = np.random.default_rng(0)
+    kept = np.array([[letter == "x" for letter in row] for row in _ALONE_AND_TOGETHER])
+    maps = (rng.random((1, 3, *kept.shape)) * np.where(kept, 1, 1e-3) + np.where(kept, 1, 0)).astype(np.float32)
+    weights = rng.standard_normal((out_channels, 3, 3, 3), dtype=np.float32)
+    bias = rng.standard_normal(out_channels, dtype=np.float32)
+    kept_positions = int(kept.sum())
+    step = Step(
+        source=0,
+        out_channels=out_channels,
+        kernel=(3, 3),
+        padding=(1, 1),
+        kept_channels=kept_channels,
+        kept_positions=kept_positions,
+        path=3,
+    )
+    program = Program(channels=3, height=kept.shape[0], width=kept.shape[1], steps=(step,))
+    names = variants()
+    chain = CompiledChain(program, [weights], [bias], variant=names[place % len(names)])
+    channels = np.sort(np.argsort(-maps[0].mean((1, 2)))[:kept_channels])
+    source = torch.from_numpy(maps[:, channels] * kept)
+    wanted = torch.nn.functional.conv2d(source, torch.from_numpy(weights[:, channels]), torch.from_numpy(bias), padding=1).numpy()
+    np.testing.assert_allclose(chain.run(maps), wanted, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize(("channels", "side", "kept"), [(24, 20, (9, 150)), (144, 6, (70, 20))])
 def test_threads_change_nothing_not_even_the_last_bit(channels: int, side: int, kept: tuple[int, int]) -> None:
     maps = np.random.default_rng(1).random((2, channels, side, side), dtype=np.float32)

@@ -16,7 +16,8 @@ namespace ew {
 
 constexpr int kChunk = 64;    // pixels of a task that computes outputs from windows, at most
 constexpr int kLeastTasks = 8;  // that a step has where its map allows: the same for any number of threads
-constexpr int kScatterGroup = 160 << 10;  // bytes of weights that all positions take before the next ones, about
+constexpr int kScatterGroup = 160 << 10;  // bytes of weights that all positions take before the next ones, about; tap by tap
+constexpr int kRowGroup = 40 << 10;       // the same where the three taps of a row are taken at once: each row fits the nearest cache
 constexpr int kStripBytes = 40 << 10;   // of sums that positions add to, at most about: they stay in the nearest caches
 constexpr int kNear = 1 << 18;   // bytes of weights that stay in the second-level cache from run to run, about
 constexpr int kLine = 16;     // floats of a cache line
@@ -74,6 +75,7 @@ struct Step {
   std::vector<int32_t> grid_at, row_of;            // of each position: its place in the grid of sums, its row
   bool fetched = false;                            // weights come from beyond the second-level cache
   int margin = 0, grid_w = 0, strip_rows = 1;      // of the grid of sums
+  bool whole_rows = false;                         // kept positions take the three taps of a row at once
   int chunk = kChunk;                              // pixels of a task
   bool gated() const { return channel_gate || position_gate; }
   bool prunes() const { return position_gate ? path != EW_SCATTER : channel_gate && path == EW_DENSE; }  // zeros in memory, not lists alone

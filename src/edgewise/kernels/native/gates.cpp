@@ -53,6 +53,27 @@ void list_positions(const Step &s, const Map &in, Kept &kept) {
   for (int y = 0; y < in.height; y++) end[y] = std::max(end[y], end[y - 1]);
 }
 
+// Positions side by side together, at most so many; of those that are alone in their row two at a time.
+void list_pieces(const Map &in, int longest, Kept &kept) {
+  kept.pieces.clear();
+  kept.piece_start.resize(in.height + 1);
+  for (int y = 0; y < in.height; y++) {
+    kept.piece_start[y] = static_cast<int>(kept.pieces.size());
+    int alone = -1;
+    for (int i = kept.row_start[y], n; i < kept.row_start[y + 1]; i += n) {
+      for (n = 1; i + n < kept.row_start[y + 1] && kept.positions[i + n] == kept.positions[i] + n;) n++;
+      if (n == 1 && alone >= 0)
+        kept.pieces[alone].second = i, alone = -1;
+      else if (n == 1)
+        alone = static_cast<int>(kept.pieces.size()), kept.pieces.push_back({1, i, -1});
+      const int parts = n == 1 ? 0 : (n + longest - 1) / longest;
+      for (int part = 0; part < parts; part++)
+        kept.pieces.push_back({n * (part + 1) / parts - n * part / parts, i + n * part / parts, -1});
+    }
+  }
+  kept.piece_start[in.height] = static_cast<int>(kept.pieces.size());
+}
+
 void zero_positions(const Map &in, float *map, const Kept &kept, int n_kept) {
   const int32_t *next = kept.positions.data(), *end = next + n_kept;
   for (int i = 0; i < in.pixels(); i++) {
@@ -112,6 +133,7 @@ void choose(void *context, int image, int) {
   if (s.path == EW_SCATTER) {
     list_positions(s, in, kept);
     list_rows(s, kept);
+    if (s.whole_rows) list_pieces(in, variant.longest, kept);
     if (s.channel_gate && s.fetched) list_channels(s, kept);
     return;
   }

@@ -81,6 +81,9 @@ void fill_tables(Step &s, ew_chain &chain, Map &out) {
     if (add) s.residual_at.push_back(static_cast<int32_t>(add->offset(y, x)));
   };
   s.fetched = s.bytes > kNear;
+  // Worth it where taps of one column do not lie side by side in what is read, or all of a row stays in the nearest cache.
+  const int64_t row_bytes = static_cast<int64_t>(in.channels) * 3 * s.wide * static_cast<int64_t>(sizeof(float));
+  s.whole_rows = s.kernel_w == 3 && s.stride_h == 1 && s.stride_w == 1 && s.dilation_w == 1 && (s.channel_gate || row_bytes <= kRowGroup / 2);
   for (int i = 0; i < in.pixels(); i++) {
     s.row_of.push_back(i / in.width);
     s.grid_at.push_back(i / in.width * s.grid_w + i % in.width);

@@ -72,6 +72,8 @@ void add_tap(const Run &run, const Step &s, const Kept &kept, Scratch &scratch, 
   const int begin = kept.row_start[low];
   job.n_positions = kept.row_start[high] - begin;
   job.x_at = kept.x_at.data() + begin, job.sum_at = kept.sum_at.data() + begin;
+  job.pieces = s.whole_rows ? kept.pieces.data() + kept.piece_start[low] : nullptr;
+  job.n_pieces = s.whole_rows ? kept.piece_start[high] - kept.piece_start[low] : 0;
   const int64_t shift = static_cast<int64_t>(down - first_row) * s.grid_w + s.pad_w - kx * s.dilation_w + s.margin;
   float *sums = job.sums;
   job.sums += shift * job.vectors * run.chain.variant->lanes;
@@ -86,7 +88,8 @@ int group_rows(const Step &s, int bytes) { return std::max(3, bytes / (s.wide * 
 // meanwhile, in the order in which they lie.
 void add_groups(const Run &run, const Step &s, const Kept &kept, Scratch &scratch, const Block &block, int first_row, int last_row, Scatter &job) {
   const int n = s.kept_channels, taps = s.taps(), strided = s.stride_h != 1 || s.stride_w != 1;
-  const int rows = group_rows(s, kScatterGroup), groups = strided ? 1 : (n * taps + rows - 1) / rows;
+  const int together = s.whole_rows ? 3 : 1;
+  const int rows = group_rows(s, s.whole_rows ? kRowGroup : kScatterGroup), groups = strided ? 1 : (n * taps + rows - 1) / rows;
   const Entry *all = !s.fetched ? nullptr : s.channel_gate ? kept.list.data() : s.dense.data();
   const float *weights = s.weights.get() + block.weights;
   const auto start = [&](int group) { return static_cast<int>(static_cast<int64_t>(n) * group / groups); };
@@ -95,9 +98,9 @@ void add_groups(const Run &run, const Step &s, const Kept &kept, Scratch &scratc
     job.list = kept.rows.data() + start(group);
     job.n_list = start(group + 1) - start(group);
     job.later = next ? weights : job.next;
-    for (int tap = 0; tap < taps; tap++) {
+    for (int tap = 0; tap < taps; tap += together) {
       job.weights = weights + static_cast<int64_t>(tap) * s.wide;
-      const bool there = all && job.later && (tap + 1) * job.n_list <= n_next * taps + kAhead;
+      const bool there = all && job.later && (tap + together) * job.n_list <= n_next * taps + kAhead;
       job.fetch = there ? all + static_cast<int64_t>(start(next)) * taps + tap * job.n_list : nullptr;
       add_tap(run, s, kept, scratch, tap, first_row, last_row, job);
     }
@@ -235,6 +238,8 @@ void positions(void *context, int task, int slot) {
   job.x = run.map(s.source, image);
   job.sums = scratch.sums.get();
   job.vectors = block.vectors;
+  job.wide = s.wide;
+  job.all_x_at = kept.x_at.data(), job.all_sum_at = kept.sum_at.data();
   job.next = next_weights(run, s, block, task, n_strips);
   add_groups(run, s, kept, scratch, block, first_row, last_row, job);
   const int per_row = s.pool ? s.out_w / 2 * 2 : s.out_w;  // a pooled map leaves out an odd last column

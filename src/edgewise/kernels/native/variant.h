@@ -42,17 +42,27 @@ struct Direct {
   Finish finish;
 };
 
+// Kept positions of a row of a map that meet the three taps of a row of weights together: n side by side from the first on,
+// or one alone, and a second one that is alone (-1: none).
+struct Piece {
+  int32_t n, first, second;
+};
+
 struct Scatter {
   const float *x;
   const int32_t *x_at;    // kept positions
-  const int32_t *sum_at;  // where each adds to, in pixels of the strip of sums
+  const int32_t *sum_at;  // where each adds to, in pixels of the strip of sums; of three taps the last, and a pixel on for each before
   int n_positions;
+  const Piece *pieces;    // the same positions, by their places in the whole list; null where taps are taken one by one
+  int n_pieces;
+  const int32_t *all_x_at, *all_sum_at;  // the whole list
   const Entry *list;      // kept channels, and the rows of their first taps
   int n_list;
-  const float *weights;  // shifted to the row of the tap
+  int wide;              // floats from row to row of the weights
+  const float *weights;  // shifted to the row of the tap, or of the first of three
   float *sums;           // [pixel][vectors * lanes]
   int vectors;
-  const Entry *fetch;  // rows that come later, as many as the list has, or null
+  const Entry *fetch;  // rows that come later, as many as the list has (three times as many for three taps), or null
   const float *later;  // weights of theirs
   const float *next;   // weights that this thread will probably need next, or null
 };
@@ -68,6 +78,7 @@ struct Strip {
 struct Variant {
   const char *name;
   int lanes, most_vectors;  // vectors of output channels computed together, at most
+  int longest;              // of the pieces of kept positions side by side
   void (*direct)(const Direct &);
   void (*scatter)(const Scatter &);
   void (*fill)(float *sums, const float *bias, int64_t pixels, int vectors);  // the bias in every pixel of a strip

@@ -5,7 +5,7 @@
 
 namespace ew {
 
-static const Variant kVariant = {"avx2", EW_LANES, EW_VECTORS, direct, scatter, fill, strip, select, attend};
+static const Variant kVariant = {"avx2", EW_LANES, EW_VECTORS, kLongest, direct, scatter, fill, strip, select, attend};
 const Variant *compiled_avx2();
 const Variant *compiled_avx2() { return &kVariant; }
 

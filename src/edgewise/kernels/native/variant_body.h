@@ -418,51 +418,6 @@ void direct(const Direct &d) {
   with_vectors(d.vectors, [&](auto vectors) { direct_vectors<decltype(vectors)::count>(d); });
 }
 
-template <int PX, int NZ, int LINES>
-__attribute__((noinline)) void scatter_tile(const Scatter &s, int at) {
-  const float *x[PX];
-  V a[PX][NZ];
-#pragma GCC unroll 8
-  for (int i = 0; i < PX; i++) {
-    x[i] = s.x + s.x_at[at + i];
-    const float *sum = s.sums + static_cast<int64_t>(s.sum_at[at + i]) * (NZ * L);
-#pragma GCC unroll 4
-    for (int z = 0; z < NZ; z++) a[i][z] = load(sum + z * L);
-  }
-  multiply<PX, NZ, LINES>(a, x, s.list, s.n_list, s.weights, s.fetch, s.later, false);
-#pragma GCC unroll 8
-  for (int i = 0; i < PX; i++) {
-    float *sum = s.sums + static_cast<int64_t>(s.sum_at[at + i]) * (NZ * L);
-#pragma GCC unroll 4
-    for (int z = 0; z < NZ; z++) store(sum + z * L, a[i][z]);
-  }
-}
-
-// The tiles share what is to be fetched where they are many: few requests at a time, so that others need not wait.
-template <int NZ>
-void scatter_vectors(const Scatter &all) {
-  constexpr int lines = NZ * L < 16 ? 1 : NZ * L / 16, most = pixels_of(NZ);
-  Scatter s = all;
-  int left = s.fetch ? lines : 0;
-  const int tiles = (s.n_positions + most - 1) / most, share = tiles >= lines ? 1 : 2 * tiles >= lines ? (lines + 1) / 2 : lines;
-  in_tiles<most>(s.n_positions, 1, [&](auto pixels, int at) {
-    constexpr int PX = decltype(pixels)::count;
-    if (left <= 0) return scatter_tile<PX, NZ, 0>(s, at);
-    if (share == 1)
-      scatter_tile<PX, NZ, 1>(s, at);
-    else if (share < lines)
-      scatter_tile<PX, NZ, (lines + 1) / 2>(s, at);
-    else
-      scatter_tile<PX, NZ, lines>(s, at);
-    left -= share;
-    s.later += share * 16;
-  });
-}
-
-void scatter(const Scatter &s) {
-  with_vectors(s.vectors, [&](auto vectors) { scatter_vectors<decltype(vectors)::count>(s); });
-}
-
 void fill(float *sums, const float *bias, int64_t pixels, int vectors) {
   with_vectors(vectors, [&](auto count) {
     constexpr int NZ = decltype(count)::count;
@@ -483,5 +438,7 @@ void strip(const Strip &s) {
 
 }  // namespace
 }  // namespace ew
+
+#include "variant_scatter.h"
 
 #include "variant_choice.h"

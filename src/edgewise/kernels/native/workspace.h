@@ -15,6 +15,8 @@ struct Kept {
   std::vector<Entry> list, rows;             // kept channels of all taps, with kAhead more; kept channels
   std::vector<int32_t> x_at, sum_at;         // of kept positions
   std::vector<int32_t> row_start;            // first kept position of each row
+  std::vector<Piece> pieces;                 // kept positions by row, where the three taps of a row are taken at once
+  std::vector<int32_t> piece_start;          // first piece of each row
   std::vector<int32_t> keys;
   std::vector<float> scores;
 };
