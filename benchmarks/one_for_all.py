@@ -5,7 +5,8 @@
 
 ResNet-20 on CIFAR-10 from the given weights, or a small network on the embedded digits, trained here first. Every training is
 checkpointed and every finished row written: a killed call goes on where it was. A one-for-all epoch runs four networks a step,
-so that it gets a quarter of its rivals' epochs where ``--equal-work`` is given. A seed is that of the data: the order of the
+so that it gets a quarter of its rivals' epochs where ``--equal-work`` is given; with ``--longer`` it gets as many as they get together,
+in rows of their own. A seed is that of the data: the order of the
 images and their crops. All are judged as they are at the end of training, whatever the validation images say, which the given
 weights were trained on.
 """
@@ -37,6 +38,7 @@ from edgewise.train.loop import Checkpoint, FineTune, Goal, fine_tune
 CHANNELS, POSITIONS = (0.3, 0.3, 0.6), (0.6,)
 SHARES = (0.0, 0.5, 1.0)
 NETWORKS_A_STEP = 4
+LONGER = "one-for-all, longer"
 
 
 def main() -> int:
@@ -49,6 +51,7 @@ def main() -> int:
     parser.add_argument("--distill", type=float, default=0.0, help="weight of the given network's outputs in all losses that labels are in")
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--equal-work", action="store_true")
+    parser.add_argument("--longer", action="store_true", help="one set of weights trained for the epochs of its rivals together, too")
     parser.add_argument("--digits", action="store_true")
     arguments = parser.parse_args()
     arguments.work.mkdir(parents=True, exist_ok=True)
@@ -76,11 +79,11 @@ def main() -> int:
     rows = known.setdefault("rows", [])
     for seed in (int(word) for word in arguments.seeds.split(",")):
         data = opened(arguments, seed)
-        for kind in ("one-for-all", *SHARES):
+        for kind in ("one-for-all", *SHARES, *([LONGER] if arguments.longer else [])):
             if any((row["seed"], row["trained"]) == (seed, kind) for row in rows):
                 continue
-            if kind == "one-for-all":
-                found = served(arguments, start, plan, data, seed=seed)
+            if kind in ("one-for-all", LONGER):
+                found = served(arguments, start, plan, data, seed=seed, longer=kind == LONGER)
             else:
                 found = {kind: alone(arguments, start, plan.scaled(float(kind)), data, seed=seed)}
             for share, value in found.items():
@@ -88,7 +91,9 @@ def main() -> int:
                 rows.append({"seed": seed, "trained": kind, "share": share, "accuracy": value, "reduction": reduction})
                 print(rows[-1], flush=True)
             write_result(question, known)
-    known["differences"] = differences(rows)
+    known["differences"] = differences(rows, "one-for-all")
+    if any(row["trained"] == LONGER for row in rows):
+        known["differences_longer"] = differences(rows, LONGER)
     write_result(question, known)
     return 0
 
@@ -109,12 +114,13 @@ def started(arguments: argparse.Namespace) -> LoadedModel:
     return load_model("digits-cnn", weights=weights)
 
 
-def served(arguments: argparse.Namespace, start: nn.Module, plan: GatePlan, data: Dataset, *, seed: int) -> dict[float, float]:
+def served(arguments: argparse.Namespace, start: nn.Module, plan: GatePlan, data: Dataset, *, seed: int, longer: bool) -> dict[float, float]:
     """Test accuracy of one set of weights at every share, with batch-norm statistics of its own."""
     epochs = arguments.epochs / NETWORKS_A_STEP if arguments.equal_work else arguments.epochs
+    epochs *= len(SHARES) if longer else 1
     config = FineTune(epochs=epochs, lr=arguments.lr * ONE_FOR_ALL_RATE, seed=seed, distill_weight=arguments.distill)
     goal = Goal(regime=SandwichSampling(plan=plan), evaluate=all_alike, **taught_by(arguments, start, plan))
-    checkpoint = Checkpoint(path=arguments.work / f"one-for-all-{seed}.safetensors", resume=True)
+    checkpoint = Checkpoint(path=arguments.work / f"one-for-all{'-longer' if longer else ''}-{seed}.safetensors", resume=True)
     network = fine_tune(GatedNetwork(start, plan), data, config=config, goal=goal, checkpoint=checkpoint).model
     found = {}
     for share in SHARES:
@@ -145,11 +151,11 @@ def alone(arguments: argparse.Namespace, start: nn.Module, plan: GatePlan, data:
     return accuracy(fine_tune(GatedNetwork(start, plan), data, config=config, goal=goal, checkpoint=checkpoint).model, data.test)
 
 
-def differences(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def differences(rows: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
     """Mean over seeds of the one-for-all accuracy less that of the rival, by share."""
     found = []
     for share in SHARES:
-        ours = {row["seed"]: row["accuracy"] for row in rows if row["trained"] == "one-for-all" and row["share"] == share}
+        ours = {row["seed"]: row["accuracy"] for row in rows if row["trained"] == kind and row["share"] == share}
         rivals = {row["seed"]: row["accuracy"] for row in rows if row["trained"] == share}
         pairs = [ours[seed] - rivals[seed] for seed in ours if seed in rivals]
         if pairs:
