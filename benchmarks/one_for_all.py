@@ -114,7 +114,9 @@ def started(arguments: argparse.Namespace) -> LoadedModel:
     return load_model("digits-cnn", weights=weights)
 
 
-def served(arguments: argparse.Namespace, start: nn.Module, plan: GatePlan, data: Dataset, *, seed: int, longer: bool) -> dict[float, float]:
+def served(
+    arguments: argparse.Namespace, start: nn.Module, plan: GatePlan, data: Dataset, *, seed: int, longer: bool
+) -> dict[float, float]:
     """Test accuracy of one set of weights at every share, with batch-norm statistics of its own."""
     epochs = arguments.epochs / NETWORKS_A_STEP if arguments.equal_work else arguments.epochs
     epochs *= len(SHARES) if longer else 1
