@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
 from edgewise.dynamic import GatedNetwork, place_gates
-from edgewise.dynamic.balancing import balance_channels
+from edgewise.dynamic.balancing import MapStatistics, balance_channels, record_maps
 from edgewise.models.catalog import BUILT_IN
 from edgewise.trace import trace
 
@@ -56,6 +56,48 @@ def test_attention_ranks_what_the_reader_makes_of_channels() -> None:
     assert consumers == ("2",)
     assert GatedNetwork(network, plan)(maps).item() == 2.0, "the channel with the larger mean, which hardly counts"
     assert GatedNetwork(balanced, plan)(maps).item() == pytest.approx(10.0)
+
+
+def two_channels() -> nn.Module:
+    network = nn.Sequential(nn.Conv2d(2, 2, 1, bias=False), nn.ReLU(), nn.Conv2d(2, 1, 1, bias=False))
+    network[0].weight.data.copy_(torch.eye(2)[..., None, None])
+    network[2].weight.data.copy_(torch.tensor([3.0, 1.0]).reshape(1, 2, 1, 1))
+    return network
+
+
+def test_where_ratios_are_settled_channels_of_little_worth_are_made_small() -> None:
+    network, maps = two_channels(), torch.tensor([[[[2.0, 2.0]], [[0.0, 2.0]]], [[[2.0, 2.0]], [[0.0, 2.0]]]])
+    net = trace(network, (maps,), verify=False).net
+    gates = place_gates(net, channel_ratios=(0.5,)).gates
+    statistics = record_maps(network, gates, lambda model: model(maps))
+    assert statistics["2"].mean.tolist() == [2.0, 1.0]
+    assert statistics["2"].deviation.tolist() == [0.0, 1.0]
+    balanced, consumers = balance_channels(network, net, gates, statistics)
+    assert consumers == ("2",)
+    assert balanced[0].weight.flatten().tolist() == pytest.approx([0.03, 0, 0, 1.0]), "worth 3 * 0, as it always says the same, and 1 * 1"
+    assert balanced[2].weight.flatten().tolist() == pytest.approx([100.0, 1.0])
+    assert torch.allclose(balanced(maps), network(maps))
+
+
+@pytest.mark.parametrize(("mean", "ratio"), [([-1.0, 2.0], 0.5), ([float("nan"), 1.0], 0.5), ([1.0, 1.0], 0.0)])
+def test_maps_below_zero_and_gates_without_a_ratio_are_balanced_by_weights_alone(mean: list[float], ratio: float) -> None:
+    network, maps = two_channels(), torch.ones(1, 2, 1, 1)
+    net = trace(network, (maps,), verify=False).net
+    gates = place_gates(net, channel_ratios=(ratio,)).gates
+    statistics = {"2": MapStatistics(mean=torch.tensor(mean), deviation=torch.ones(2))}
+    balanced, _ = balance_channels(network, net, gates, statistics)
+    assert balanced[0].weight.flatten().tolist() == pytest.approx([1.5, 0, 0, 0.5])
+
+
+def test_recording_leaves_the_network_as_it_was() -> None:
+    model, images = BUILT_IN["resnet20"].build().train(), seeded((4, 3, 32, 32))
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    gates = place_gates(trace(model, (images,), verify=False).net).gates
+    statistics = record_maps(model, gates, lambda network: network(images))
+    assert set(statistics) == {gate.consumer for gate in gates}
+    assert model.training
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+    assert not any(module._forward_pre_hooks for module in model.modules())
 
 
 def bounded() -> nn.Module:

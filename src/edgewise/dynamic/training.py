@@ -1,7 +1,7 @@
 """Training with the masks on: targeted dropout with rising ratios, and one set of weights for a range of ratios."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -156,6 +156,18 @@ def hints_of(plan: GatePlan, *, weight: float = HINT_WEIGHT) -> Hints:
         weight: Of the maps' error beside the loss of the outputs.
     """
     return Hints(modules=tuple((f"network.{gate.consumer}", gate.consumer) for gate in plan.gates), weight=weight)
+
+
+def leak_for(plan: GatePlan, settled: Collection[str]) -> float:
+    """The leak that suits a network: none where what is dropped is nearly the same for all images, and will not serve.
+
+    Args:
+        plan: Its gates and their ratios.
+        settled: Consumers whose maps were balanced for these ratios, by what channels are worth
+            (:func:`edgewise.dynamic.balancing.balance_channels`).
+    """
+    changing = any(gate.channel_ratio and gate.consumer not in settled for gate in plan.gates)
+    return LEAK if changing or not settled else 0.0
 
 
 def _check_leak(leak: float) -> None:

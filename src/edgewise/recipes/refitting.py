@@ -1,6 +1,7 @@
 """Narrowed networks whose layers make up for the channels that are gone, as far as a few images tell how."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -10,7 +11,9 @@ from torch import Tensor, nn
 from edgewise._core.progress import Progress
 from edgewise._core.showing import counted
 from edgewise.dynamic import GatedNetwork
+from edgewise.dynamic.balancing import balance_channels, record_maps
 from edgewise.ir import WidthPlan
+from edgewise.ir.gates import Gate
 from edgewise.measure.lock import untimed
 from edgewise.recipes.records import LoadedModel
 from edgewise.recipes.training import Lessons
@@ -38,7 +41,7 @@ class Refitter:
 
     def __init__(self, model: nn.Module, traced: Traced, lessons: Lessons | None) -> None:
         self._model, self._traced = model, traced
-        self._inputs = None if lessons is None else _inputs_of(lessons.batches)
+        self._forward = forward_of(lessons)
 
     def refit(self, changed: nn.Module, plan: WidthPlan, *, drifted: bool = True, neighbours: bool = True) -> tuple[str, ...]:
         """Refits a copy, in place.
@@ -53,7 +56,7 @@ class Refitter:
             The layers refitted, in order; none where the plan removes no channel, or there are no images.
         """
         narrows = any(len(tie.keep) < self._traced.net.tie(tie.tie).width for tie in plan.ties)
-        if not narrows or self._inputs is None:
+        if not narrows or self._forward is None:
             return ()
         return refit_readers(changed, self._readers, plan, drifted=drifted, neighbours=neighbours)
 
@@ -67,22 +70,50 @@ class Refitter:
         Returns:
             The layers refitted, in order; none where there are no images.
         """
-        if self._inputs is None:
+        if self._forward is None:
             return ()
         pruned = {gate.consumer for gate in gated.plan.gates if gate.channel_ratio or gate.spatial_ratio}
         return refit_readers(gated.network, self._readers, plan, pruned=pruned)
 
     def scores(self) -> Scores:
         """What the layers that read each unit lose without it, refitted; none of a tie without such a layer, or without images."""
-        return {} if self._inputs is None else score_by_readers(self._readers)
+        return {} if self._forward is None else score_by_readers(self._readers)
 
     @cached_property
     def _readers(self) -> Readers:
+        assert self._forward is not None
         return record_readers(self._model, self._traced, self._forward)
 
-    def _forward(self, model: nn.Module) -> object:
+
+def forward_of(lessons: Lessons | None) -> Callable[[nn.Module], object] | None:
+    """What calls a network on the first images of the lessons; none where there are none."""
+    inputs = None if lessons is None else _inputs_of(lessons.batches)
+    if inputs is None:
+        return None
+
+    def forward(model: nn.Module) -> object:
         with passing(untimed):
-            return call(model, to_device(self._inputs, device_of(model)))
+            return call(model, to_device(inputs, device_of(model)))
+
+    return forward
+
+
+def balanced(loaded: LoadedModel, traced: Traced, gates: Sequence[Gate], *, lessons: Lessons | None) -> tuple[LoadedModel, tuple[str, ...]]:
+    """The network with the channels of gated maps scaled, as gates of settled ratios want them (:mod:`edgewise.dynamic.balancing`).
+
+    Args:
+        loaded: A trained network.
+        traced: Its trace.
+        gates: Where its maps are pruned.
+        lessons: Whose images say what its channels are like; none to go by weights alone.
+
+    Returns:
+        The network, and the readers of these maps.
+    """
+    forward = forward_of(lessons)
+    statistics = None if forward is None else record_maps(loaded.model, gates, forward)
+    model, maps = balance_channels(loaded.model, traced.net, gates, statistics)
+    return replace(loaded, model=model), maps
 
 
 def refit_fitted(

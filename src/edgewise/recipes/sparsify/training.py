@@ -9,10 +9,12 @@ from torch import nn
 
 from edgewise._core.progress import Progress
 from edgewise.dynamic import GatedNetwork
-from edgewise.dynamic.training import ONE_FOR_ALL_RATE, RatioAscent, SandwichSampling, hints_of
+from edgewise.dynamic.training import ONE_FOR_ALL_RATE, RatioAscent, SandwichSampling, hints_of, leak_for
 from edgewise.ir.gates import Budget, GatePlan
 from edgewise.measure.lock import untimed
-from edgewise.recipes.refitting import refit_pruned
+from edgewise.models.weights import load_weights, save_weights
+from edgewise.recipes.records import LoadedModel
+from edgewise.recipes.refitting import balanced, refit_pruned
 from edgewise.recipes.sparsify.request import SparsifyRequest
 from edgewise.recipes.sparsify.start import Start, held_out
 from edgewise.recipes.training import (
@@ -29,6 +31,8 @@ from edgewise.train.calibrate import recalibrate_batch_norm
 from edgewise.train.evaluate import accuracy, accuracy_on
 from edgewise.train.loop import Checkpoint, FineTune, FineTuneResult, Goal, fine_tune
 
+BALANCED_FILE = "balanced.safetensors"
+"""In an unfinished run: the dense weights that gates were put into, and that teach."""
 BUDGET_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Shares of the ratios that a one-for-all network keeps statistics for."""
 _SCORING_BATCHES = 8
@@ -85,13 +89,14 @@ def train_gated(request: SparsifyRequest, start: Start, plan: GatePlan, *, progr
     assert request.data is not None
     tuned: FineTuneResult | None = None
     by_budget: tuple[float, ...] = ()
-    network = GatedNetwork(start.balanced.model, plan).eval()
+    ready, settled = (start.balanced, ()) if request.one_for_all else _settled(request, start, plan, data)
+    network = GatedNetwork(ready.model, plan).eval()
     refitted: tuple[str, ...] = ()
     if not request.one_for_all:
-        refitted = refit_pruned(start.balanced, start.traced, network, lessons=lessons_of(data), progress=progress)
+        refitted = refit_pruned(ready, start.traced, network, lessons=lessons_of(data), progress=progress)
         bring_to_start(network, data, request.out, resume=request.resume, progress=progress)
     if request.data.epochs or request.one_for_all:
-        tuned = _tuned(request, start.balanced.model, network, data, progress=progress)
+        tuned = _tuned(request, ready.model, network, data, leak=leak_for(plan, settled), progress=progress)
         assert isinstance(tuned.model, GatedNetwork)
         network = tuned.model
     if request.one_for_all:
@@ -109,12 +114,28 @@ def train_gated(request: SparsifyRequest, start: Start, plan: GatePlan, *, progr
         by_budget=by_budget,
         history=() if tuned is None else history_of(tuned),
         seconds=0.0 if tuned is None else tuned.seconds,
-        scratch=() if request.out is None else (request.out / START_FILE, request.out / CHECKPOINT_FILE),
+        scratch=() if request.out is None else tuple(request.out / name for name in (START_FILE, BALANCED_FILE, CHECKPOINT_FILE)),
         warnings=() if tuned is None else warnings_of(tuned),
     )
 
 
-def _tuned(request: SparsifyRequest, dense: nn.Module, network: GatedNetwork, data: JudgedData, *, progress: Progress) -> FineTuneResult:
+def _settled(request: SparsifyRequest, start: Start, plan: GatePlan, data: JudgedData) -> tuple[LoadedModel, tuple[str, ...]]:
+    """The dense network with maps scaled for the ratios of the plan, and their readers; as an unfinished run left it, if there is one."""
+    if not start.loaded.trained:
+        return start.balanced, ()
+    kept = None if request.out is None else request.out / BALANCED_FILE
+    there = kept is not None and request.resume and kept.exists()
+    found, maps = balanced(start.loaded, start.traced, plan.gates, lessons=None if there else lessons_of(data))
+    if kept is not None and there:
+        load_weights(found.model, kept)  # images may come in another order by now
+    elif kept is not None:
+        save_weights(found.model, kept)
+    return found, maps
+
+
+def _tuned(
+    request: SparsifyRequest, dense: nn.Module, network: GatedNetwork, data: JudgedData, *, leak: float, progress: Progress
+) -> FineTuneResult:
     assert request.data is not None
     plan = network.full_plan
     config = FineTune(
@@ -129,7 +150,7 @@ def _tuned(request: SparsifyRequest, dense: nn.Module, network: GatedNetwork, da
     if request.one_for_all:
         goal = replace(goal, regime=SandwichSampling(plan=plan), evaluate=lambda trained: _score_of_ends(trained, plan, data))
     else:
-        goal = replace(goal, regime=RatioAscent(plan=plan, ramp=request.ramp))
+        goal = replace(goal, regime=RatioAscent(plan=plan, ramp=request.ramp, leak=leak))
     checkpoint = None if request.out is None else Checkpoint(path=request.out / CHECKPOINT_FILE, resume=request.resume)
     return fine_tune(network, data, config=config, goal=goal, checkpoint=checkpoint, progress=progress)
 
