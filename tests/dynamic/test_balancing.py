@@ -79,6 +79,19 @@ def test_where_ratios_are_settled_channels_of_little_worth_are_made_small() -> N
     assert torch.allclose(balanced(maps), network(maps))
 
 
+def test_the_worthiest_stay_the_next_change_and_the_rest_goes() -> None:
+    network = nn.Sequential(nn.Conv2d(10, 10, 1, bias=False), nn.ReLU(), nn.Conv2d(10, 1, 1, bias=False))
+    for place in (0, 2):
+        nn.init.ones_(network[place].weight)
+    net = trace(network, (torch.ones(1, 10, 1, 1),), verify=False).net
+    gates = place_gates(net, channel_ratios=(0.5,)).gates
+    statistics = {"2": MapStatistics(mean=torch.tensor([1.0] * 6 + [2.0] + [1.0] * 3), deviation=torch.arange(10.0, 0.0, -1.0))}
+    balanced, _ = balance_channels(network, net, gates, statistics)
+    # 5 are kept: 3 surely, and 2 of the next 4, whose worths 7, 6, 5, 4 have a mean of 5.5 and whose means 1, 1, 1, 2 one of 1.25
+    changing = [0.3 * worth / 5.5 * 1.25 / mean for worth, mean in ((7, 1), (6, 1), (5, 1), (4, 2))]
+    assert balanced[0].weight[:, 0, 0, 0].tolist() == pytest.approx([1.0] * 3 + changing + [0.03] * 3)
+
+
 @pytest.mark.parametrize(("mean", "ratio"), [([-1.0, 2.0], 0.5), ([float("nan"), 1.0], 0.5), ([1.0, 1.0], 0.0)])
 def test_maps_below_zero_and_gates_without_a_ratio_are_balanced_by_weights_alone(mean: list[float], ratio: float) -> None:
     network, maps = two_channels(), torch.ones(1, 2, 1, 1)

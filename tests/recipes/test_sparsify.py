@@ -3,10 +3,12 @@
 import json
 import shutil
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 
 import pytest
 import torch
+from torch.nn import functional
 
 from edgewise._core.errors import DataError, DeviceError, PlanError, RunError, TargetError, UsageError
 from edgewise._core.files import sha256_of
@@ -26,7 +28,8 @@ from edgewise.recipes.sparsify import training as course
 from edgewise.recipes.sparsify.latency import DenseTimes, SideBySide
 from edgewise.recipes.sparsify.request import RatioRequest, SparsifyRequest
 from edgewise.recipes.sparsify.run import PLAN_FILE, run_sparsify
-from edgewise.recipes.training import CHECKPOINT_FILE
+from edgewise.recipes.training import CHECKPOINT_FILE, Lessons
+from edgewise.train.batches import JudgedData
 from edgewise.train.data import DataSpec, open_data
 from edgewise.train.loop import FineTune, FineTuneResult, Goal, fine_tune
 
@@ -133,6 +136,22 @@ def test_an_interrupted_run_ends_as_it_would_have(finished: Path, tmp_path: Path
     assert {path.name for path in stopped.iterdir()} == {path.name for path in finished.iterdir()}
     before = json.loads((stopped / "result.json").read_text())
     assert run_sparsify(request(stopped, resume=True)).value == before
+
+
+def test_a_resumed_run_is_taught_by_the_very_same_network(trained: ModelRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_sparsify(request(tmp_path / "whole", model=trained, distill=True))
+    with pytest.raises(KeyboardInterrupt):
+        run_sparsify(request(tmp_path / "run", model=trained, distill=True), progress=_Interrupted(14))
+    assert course.BALANCED_FILE in {path.name for path in (tmp_path / "run").iterdir()}
+
+    def other_images(data: JudgedData) -> Lessons:
+        assert data.test is not None
+        return Lessons(batches=tuple(islice(data.test, 1)), loss=functional.cross_entropy)
+
+    monkeypatch.setattr(course, "lessons_of", other_images)
+    run_sparsify(request(tmp_path / "run", model=trained, distill=True, resume=True))
+    assert sha256_of(tmp_path / "run" / "model.safetensors") == sha256_of(tmp_path / "whole" / "model.safetensors")
+    assert course.BALANCED_FILE not in {path.name for path in (tmp_path / "run").iterdir()}
 
 
 def test_layers_of_a_trained_network_are_refitted_to_what_the_gates_leave(trained: ModelRequest, tmp_path: Path) -> None:

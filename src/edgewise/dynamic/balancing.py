@@ -87,12 +87,12 @@ def balance_channels(
 
     The factor of a channel is the sum of the magnitudes of the weights that read it, over its mean in the layer.
 
-    With statistics, and where a gate is to prune channels, their *worth* decides instead: a channel's standard deviation times the root of
-    the sum of the squares of the weights that read it, which is how much its reader would miss. The worthiest seven tenths of as many as
-    the gate keeps are left as they are. The rest of the places go to twice as many others, by what is in the image: scaled by their worth over their
-    mean, they are ranked by how active they are, times what they are worth. All others are made so small that they are hardly ever
-    kept. Most of what is read is then the same for all images, so that readers can make up for what is missing
-    (:mod:`edgewise.recipes.refitting`), and learn much faster than from channels that all come and go.
+    With statistics, and where a gate is to prune channels, their *worth* decides instead: a channel's standard deviation times the root
+    of the sum of the squares of the weights that read it, which is how much its reader would miss. The worthiest seven tenths of as
+    many as the gate keeps are left as they are. The rest of the places go to twice as many others, by what is in the image: scaled
+    by their worth over their mean, they are ranked by how active they are, times what they are worth. All others are made so small
+    that they are hardly ever kept. Most of what is read is then the same for all images, so that readers can make up for what is
+    missing (:mod:`edgewise.recipes.refitting`), and learn much faster than from channels that all come and go.
 
     Args:
         model: A trained network.
