@@ -22,11 +22,13 @@ def accuracies(found: dict[str, Any]) -> dict[str, Any]:
         if not {"pruned", "unpruned"} <= set(ways):
             continue
         pruned, unpruned = ways["pruned"], ways["unpruned"]
+        same = pruned["epochs"] == unpruned["epochs"]
+        epochs = f"{pruned['epochs']:g} epochs" + (" each" if same else f", {unpruned['epochs']:g} without gates")
         known[name] = {
             "start": pruned["accuracy_start"],
             "unpruned": unpruned["accuracy"],
             "pruned": pruned["accuracy"],
-            "described": f"{pruned['epochs']:g} epochs each, one run, 95 % interval +-{100 * pruned['ci95']:.1f} points, "
+            "described": f"{epochs}, one run, 95 % interval +-{100 * pruned['ci95']:.1f} points, "
             f"reduction {100 * pruned['macs']['reduction']:.2f} % counted",
         }
     return known
