@@ -75,3 +75,12 @@ def test_surgery_is_exact_on_random_networks(data: st.DataObject, n_blocks: int,
     with torch.no_grad():
         expected = functional_call(model, silent, (images,))
         torch.testing.assert_close(apply_plan(model, plan, traced)(images), expected, rtol=1e-9, atol=1e-9)
+
+
+def test_one_unit_in_both_halves_of_a_map_does_not_grow() -> None:
+    """Its two places lie side by side: new units belong behind each, as they would belong behind both in a flattened map."""
+    images = torch.zeros(1, 3, 6, 6, dtype=torch.float64)
+    traced = trace(RandomNet(["plain", "depthwise", "chunk"], [2, 2, 2]).double().eval(), (images,))
+    halves = next(tie for tie in traced.net.ties if "blocks.0.conv" in tie.writers)
+    assert (halves.width, halves.free, halves.growable) == (1, True, False)
+    assert halves.reason.startswith("its only unit stands at places side by side")

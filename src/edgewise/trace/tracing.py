@@ -1,7 +1,7 @@
 """From a module that runs to a :class:`~edgewise.ir.NetSpec` with its ties."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import torch
@@ -106,10 +106,11 @@ def _assemble(model: nn.Module, record: Record, *, analysis: Analysis, grouping:
     names = name_steps(model, record, analysis)
     tie_names = name_ties([names[group.step][0] for group in grouping.groups])
     layers = make_layers(model, record, analysis=analysis, grouping=grouping, names=names, tie_names=tie_names)
+    sites = _sites(analysis, grouping)
     ties = []
-    for tie_name, group in zip(tie_names, grouping.groups, strict=True):
+    for tie_name, group, start in zip(tie_names, grouping.groups, grouping.starts[:-1], strict=True):
         writers = tuple(layer.name for layer in layers if layer.priced and tie_name in layer.out_dim.ties)
-        reason = group.frozen or group.limited
+        reason = group.frozen or group.limited or (_side_by_side(sites, int(start)) if group.width == 1 else "")
         ties.append(Tie(name=tie_name, width=group.width, writers=writers, free=not group.frozen, growable=not reason, reason=reason))
     outputs = returned_layers(record, names, layers)
     net = NetSpec(
@@ -122,7 +123,13 @@ def _assemble(model: nn.Module, record: Record, *, analysis: Analysis, grouping:
         left_alone=_left_alone(record, analysis, names=names, grouping=grouping, ties=ties),
     )
     starts = {tie.name: int(start) for tie, start in zip(ties, grouping.starts[:-1], strict=True)}
-    return Traced(net=net, sites=_sites(analysis, grouping), sizes=_sizes(analysis, grouping), starts=starts)
+    return Traced(net=net, sites=sites, sizes=_sizes(analysis, grouping), starts=starts)
+
+
+def _side_by_side(sites: Iterable[Site], unit: int) -> str:
+    """Why a tie of one unit cannot grow; empty where it can. Places side by side may be one run, as of a flattened map, or parts of two."""
+    twice = any(bool(((site.units[1:] == unit) & (site.units[:-1] == unit)).any()) for site in sites)
+    return "its only unit stands at places side by side, of which new units may belong behind each or behind all" if twice else ""
 
 
 def _left_alone(
