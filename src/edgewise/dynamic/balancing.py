@@ -139,8 +139,10 @@ def _move_factors(scaled: nn.Module | None, reader: nn.Module | None, gate: Gate
     if "weight" not in own or "weight" not in read or len(own["weight"]) != read["weight"].shape[1]:
         return False
     with torch.no_grad():
-        settled = gate.channel_ratio > 0 and statistics is not None and bool((statistics.mean >= 0).all())
-        factors = _settled_factors(read["weight"], gate, statistics) if settled and statistics else _factors(read["weight"])
+        if statistics is not None and gate.channel_ratio > 0 and bool((statistics.mean >= 0).all()):
+            factors = _settled_factors(read["weight"], gate, statistics)
+        else:
+            factors = _factors(read["weight"])
         for parameter in own.values():
             parameter.mul_(factors.reshape(-1, *[1] * (parameter.ndim - 1)))
         read["weight"].div_(factors[None, :, None, None])

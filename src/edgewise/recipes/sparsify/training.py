@@ -21,6 +21,7 @@ from edgewise.recipes.training import (
     CHECKPOINT_FILE,
     FULL_DISTILL_WEIGHT,
     START_FILE,
+    Lessons,
     bring_to_start,
     history_of,
     lessons_of,
@@ -89,11 +90,14 @@ def train_gated(request: SparsifyRequest, start: Start, plan: GatePlan, *, progr
     assert request.data is not None
     tuned: FineTuneResult | None = None
     by_budget: tuple[float, ...] = ()
-    ready, settled = (start.balanced, ()) if request.one_for_all else _settled(request, start, plan, data)
-    network = GatedNetwork(ready.model, plan).eval()
-    refitted: tuple[str, ...] = ()
-    if not request.one_for_all:
-        refitted = refit_pruned(ready, start.traced, network, lessons=lessons_of(data), progress=progress)
+    ready, settled, refitted = start.balanced, tuple[str, ...](), tuple[str, ...]()
+    if request.one_for_all:
+        network = GatedNetwork(ready.model, plan).eval()
+    else:
+        lessons = lessons_of(data)
+        ready, settled = _settled(request, start, plan, lessons)
+        network = GatedNetwork(ready.model, plan).eval()
+        refitted = refit_pruned(ready, start.traced, network, lessons=lessons, progress=progress)
         bring_to_start(network, data, request.out, resume=request.resume, progress=progress)
     if request.data.epochs or request.one_for_all:
         tuned = _tuned(request, ready.model, network, data, leak=leak_for(plan, settled), progress=progress)
@@ -119,13 +123,13 @@ def train_gated(request: SparsifyRequest, start: Start, plan: GatePlan, *, progr
     )
 
 
-def _settled(request: SparsifyRequest, start: Start, plan: GatePlan, data: JudgedData) -> tuple[LoadedModel, tuple[str, ...]]:
+def _settled(request: SparsifyRequest, start: Start, plan: GatePlan, lessons: Lessons) -> tuple[LoadedModel, tuple[str, ...]]:
     """The dense network with maps scaled for the ratios of the plan, and their readers; as an unfinished run left it, if there is one."""
     if not start.loaded.trained:
         return start.balanced, ()
     kept = None if request.out is None else request.out / BALANCED_FILE
     there = kept is not None and request.resume and kept.exists()
-    found, maps = balanced(start.loaded, start.traced, plan.gates, lessons=None if there else lessons_of(data))
+    found, maps = balanced(start.loaded, start.traced, plan.gates, lessons=None if there else lessons)
     if kept is not None and there:
         load_weights(found.model, kept)  # images may come in another order by now
     elif kept is not None:
