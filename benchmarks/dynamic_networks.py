@@ -2,7 +2,8 @@
 
 For each network, thread count and batch: OpenVINO, ONNX Runtime and torch.compile dense, OpenVINO with masks only
 (what other implementations of such methods do), and the sparse operator, in one interleaved run. Random weights
-where no trained ones are given: the counts of what is kept, and so the time, do not depend on them.
+where no trained ones are given: the counts of what is kept, and so the time, do not depend on them. The networks
+``-trained`` are those of dynamic_accuracy.py: what no image keeps is removed, and what is left without gates is timed, too.
 
     python benchmarks/dynamic_networks.py --networks vgg16 --threads 1 --batch 1
 """
@@ -16,10 +17,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from gated_training import PREPARED_RATIOS
+from dynamic_accuracy import CHANGING, RATIOS
 from result_files import begun_result, write_result
 
 from edgewise.dynamic import place_gates
+from edgewise.dynamic.removing import plan_removal
 from edgewise.dynamic.running import OpenVinoDynamicSession, as_torch, export_onnx, export_openvino
 from edgewise.kernels.compiling import sources_digest
 from edgewise.measure.runtimes import open_runtime
@@ -27,13 +29,17 @@ from edgewise.measure.sampling import SETTLE_S, TURN, Schedule, measure_interlea
 from edgewise.measure.settings import RuntimeSettings
 from edgewise.recipes.runs import load_model
 from edgewise.trace import trace
+from edgewise.trace.surgery import apply_plan
 
 RUNTIMES = ("openvino-cpu", "onnxruntime-cpu", "torch-compile-cpu")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Case:
-    """A network (or the part of it of that name) with its ratios, and the speed-up asked for."""
+    """A network (or the part of it of that name) with its ratios, and the speed-up asked for.
+
+    With a share of the kept channels that may change, all that no image keeps are removed for good first.
+    """
 
     model: str
     part: str = ""
@@ -41,6 +47,7 @@ class Case:
     positions: tuple[float, ...] = ()
     asked: float = 1.0
     batches: tuple[int, ...] = (1, 8)
+    changing: tuple[float, ...] = ()
 
 
 CASES = {
@@ -48,7 +55,8 @@ CASES = {
     "resnet56": Case(model="resnet56", channels=(0.3, 0.3, 0.6), positions=(0.6,), asked=1.15, batches=(1,)),
     "vgg16_bn-224": Case(model="torchvision:vgg16_bn", positions=(0.5,), batches=(1,)),
     "vgg16_bn-224-convolutions": Case(model="torchvision:vgg16_bn", part="features", positions=(0.5,), asked=1.6, batches=(1,)),
-    "vgg16-trained": Case(model="vgg16", channels=PREPARED_RATIOS["vgg16"][0], positions=PREPARED_RATIOS["vgg16"][1], batches=(1,)),
+    "vgg16-trained": Case(model="vgg16", channels=RATIOS["vgg16"][0], changing=CHANGING["vgg16"], batches=(1,)),
+    "resnet56-trained": Case(model="resnet56", channels=RATIOS["resnet56"][0], changing=CHANGING["resnet56"], batches=(1,)),
     "vgg16-nearly-dense": Case(model="vgg16", channels=(0.02,), asked=0.97, batches=(1,)),
     "resnet56-nearly-dense": Case(model="resnet56", channels=(0.1,), asked=0.97, batches=(1,)),
 }
@@ -59,13 +67,22 @@ def compare(case: Case, *, threads: int, batch: int, seconds: float, folder: Pat
     loaded = load_model(case.model)
     model, inputs = loaded.model.eval(), loaded.inputs()
     model = model.get_submodule(case.part)
-    net = trace(model, inputs, name=case.model, verify=False).net
+    traced = trace(model, inputs, name=case.model, verify=False)
+    net, given = traced.net, model
     plan = place_gates(net, channel_ratios=case.channels, spatial_ratios=case.positions)
+    if case.changing:
+        removal = plan_removal(model, net, plan, changing=case.changing)
+        model, plan = apply_plan(model, removal.widths, traced).eval(), removal.gates
+        net = trace(model, inputs, name=case.model, verify=False).net
     shape = (batch, *net.input_shapes[0][1:])
     images = torch.rand(shape, generator=torch.Generator().manual_seed(0))
     sessions: dict[str, Any] = {}
     for device in RUNTIMES:
-        sessions[device] = open_runtime(RuntimeSettings(device=device, threads=threads, batch=batch)).load_module(model, (images,))
+        sessions[device] = open_runtime(RuntimeSettings(device=device, threads=threads, batch=batch)).load_module(given, (images,))
+    if case.changing:
+        for device in RUNTIMES[:2]:
+            runtime = open_runtime(RuntimeSettings(device=device, threads=threads, batch=batch))
+            sessions[f"left, {device}"] = runtime.load_module(model, (images,))
     masked = folder / "masked.onnx"
     export_onnx(model, net, plan, masked, batch=batch)
     sessions["masks only"] = open_runtime(RuntimeSettings(device="openvino-cpu", threads=threads, batch=batch)).load_file(masked)
@@ -78,8 +95,10 @@ def compare(case: Case, *, threads: int, batch: int, seconds: float, folder: Pat
     samples = dict(zip(sessions, measure_interleaved(list(sessions.values()), schedule), strict=True))
     rows = {title: {"min_s": sample.min_s, "latency_s": sample.latency_s, "n": sample.n} for title, sample in samples.items()}
     fastest = min(RUNTIMES, key=lambda device: samples[device].min_s)
+    left = min((samples[title].min_s for title in sessions if title.startswith("left, ")), default=None)
     return {
         "rows": rows,
+        "speedup_without_gates": None if left is None else samples[fastest].min_s / left,
         "fastest_dense": fastest,
         "speedup": samples[fastest].min_s / samples["dynamic"].min_s,
         "speedup_median": samples[fastest].latency_s / samples["dynamic"].latency_s,

@@ -6,9 +6,9 @@
 ResNet-20 on CIFAR-10 from the given weights, or a small network on the embedded digits, trained here first. Every training is
 checkpointed and every finished row written: a killed call goes on where it was. A one-for-all epoch runs four networks a step,
 so that it gets a quarter of its rivals' epochs where ``--equal-work`` is given; with ``--longer`` it gets as many as they get together,
-in rows of their own. A seed is that of the data: the order of the
-images and their crops. All are judged as they are at the end of training, whatever the validation images say, which the given
-weights were trained on.
+in rows of their own. A seed is that of the data: the order of the images and their crops. With ``--channels`` and ``--positions``
+the range is another one, and its figures stand under its name. All are judged as they are at the end of training, whatever the
+validation images say, which the given weights were trained on.
 """
 
 import argparse
@@ -17,13 +17,14 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-from result_files import figures_of, write_result
+from result_files import figures_of, made_here, write_result
 from torch import nn
 
 from edgewise.dynamic import GatedNetwork, place_gates
 from edgewise.dynamic.accounting import count_macs
 from edgewise.dynamic.balancing import balance_channels
 from edgewise.dynamic.training import LEAK, ONE_FOR_ALL_RATE, RatioAscent, SandwichSampling, hints_of
+from edgewise.ir import NetSpec
 from edgewise.ir.gates import GatePlan
 from edgewise.models.weights import save_weights
 from edgewise.recipes.records import LoadedModel
@@ -52,15 +53,18 @@ def main() -> int:
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--equal-work", action="store_true")
     parser.add_argument("--longer", action="store_true", help="one set of weights trained for the epochs of its rivals together, too")
+    parser.add_argument("--channels", default="", help="largest ratios other than the usual ones, such as .5,.4,.3")
+    parser.add_argument("--positions", default="", help="the same of positions; none where only --channels is given")
     parser.add_argument("--digits", action="store_true")
     arguments = parser.parse_args()
     arguments.work.mkdir(parents=True, exist_ok=True)
     loaded = started(arguments)
     net = trace(loaded.model, loaded.inputs(), name=loaded.name, verify=False).net
-    channels, positions = ((0.6,), ()) if arguments.digits else (CHANNELS, POSITIONS)
-    plan = place_gates(net, channel_ratios=channels, spatial_ratios=positions)
+    plan = planned(arguments, net)
     question = "one-for-all-digits" if arguments.digits else "one-for-all"
-    known: dict[str, Any] = figures_of(question)
+    written: dict[str, Any] = figures_of(question)
+    name = f"{arguments.channels} / {arguments.positions}" if arguments.channels or arguments.positions else ""
+    known: dict[str, Any] = written.setdefault("ranges", {}).setdefault(name, made_here()) if name else written
     known |= {"network": loaded.source.label, "channel_ratios": plan.channel_ratios, "spatial_ratios": plan.spatial_ratios}
     test = opened(arguments).test
     known |= {
@@ -90,12 +94,20 @@ def main() -> int:
                 reduction = count_macs(net, plan.scaled(float(share))).reduction
                 rows.append({"seed": seed, "trained": kind, "share": share, "accuracy": value, "reduction": reduction})
                 print(rows[-1], flush=True)
-            write_result(question, known)
+            write_result(question, written)
     known["differences"] = differences(rows, "one-for-all")
     if any(row["trained"] == LONGER for row in rows):
         known["differences_longer"] = differences(rows, LONGER)
-    write_result(question, known)
+    write_result(question, written)
     return 0
+
+
+def planned(arguments: argparse.Namespace, net: NetSpec) -> GatePlan:
+    """The gates at the largest ratios."""
+    usual = ((0.6,), ()) if arguments.digits else (CHANNELS, POSITIONS)
+    own = tuple(tuple(float(word) for word in text.split(",") if word) for text in (arguments.channels, arguments.positions))
+    channels, positions = own if any(own) else usual
+    return place_gates(net, channel_ratios=channels, spatial_ratios=positions)
 
 
 def opened(arguments: argparse.Namespace, seed: int = 0) -> Dataset:

@@ -5,6 +5,9 @@ from pathlib import Path
 import pytest
 
 from edgewise.measure.sampling import Schedule
+from edgewise.models.weights import save_weights
+from edgewise.recipes.requests import ModelRequest
+from edgewise.recipes.runs import load_model
 from recipes.known_device import KnownDevice
 
 FACTORY = """
@@ -37,3 +40,11 @@ def known_device(monkeypatch: pytest.MonkeyPatch) -> KnownDevice:
     device = KnownDevice()
     device.install(monkeypatch)
     return device
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> ModelRequest:
+    """The demo's network with weights from a file, as if trained."""
+    path = tmp_path_factory.mktemp("weights") / "digits.safetensors"
+    save_weights(load_model("digits-cnn").model, path)
+    return ModelRequest(model="digits-cnn", weights=path)

@@ -2,20 +2,17 @@
 
 import json
 import shutil
-from collections.abc import Sequence
-from itertools import islice
 from pathlib import Path
 
 import pytest
 import torch
-from torch.nn import functional
 
 from edgewise._core.errors import DataError, DeviceError, PlanError, RunError, TargetError, UsageError
 from edgewise._core.files import sha256_of
 from edgewise._core.progress import SilentProgress
 from edgewise._core.units import parse_latency
 from edgewise.cli import main
-from edgewise.dynamic import GatedNetwork, running, training
+from edgewise.dynamic import GatedNetwork, balancing, running, training
 from edgewise.dynamic.refining import MOST_TRIALS
 from edgewise.dynamic.training import RatioAscent
 from edgewise.ir.gates import GatePlan
@@ -26,32 +23,13 @@ from edgewise.recipes.runs import load_model, load_run
 from edgewise.recipes.sparsify import request as request_module
 from edgewise.recipes.sparsify import training as course
 from edgewise.recipes.sparsify.latency import DenseTimes, SideBySide
-from edgewise.recipes.sparsify.request import RatioRequest, SparsifyRequest
+from edgewise.recipes.sparsify.request import RatioRequest
 from edgewise.recipes.sparsify.run import PLAN_FILE, run_sparsify
-from edgewise.recipes.training import CHECKPOINT_FILE, Lessons
-from edgewise.train.batches import JudgedData
+from edgewise.recipes.training import CHECKPOINT_FILE
 from edgewise.train.data import DataSpec, open_data
 from edgewise.train.loop import FineTune, FineTuneResult, Goal, fine_tune
-
-
-def request(out: Path | None, **changes: object) -> SparsifyRequest:
-    """A short run of the demo's network."""
-    known: dict[str, object] = {
-        "model": ModelRequest(model="digits-cnn"),
-        "ratios": RatioRequest(channels=(0.5,)),
-        "data": DataRequest(data="digits", epochs=2),
-        "measure": False,
-        "out": out,
-    }
-    return SparsifyRequest(**(known | changes))  # type: ignore[arg-type]
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> ModelRequest:
-    """The demo's network with weights from a file, as if trained."""
-    path = tmp_path_factory.mktemp("weights") / "digits.safetensors"
-    save_weights(load_model("digits-cnn").model, path)
-    return ModelRequest(model="digits-cnn", weights=path)
+from recipes.interrupted import Interrupted
+from recipes.sparsify_runs import RUN_FILES, other_images, request, side_by_side
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +44,8 @@ def test_the_result_has_the_issues_names(finished: Path) -> None:
     value = json.loads((finished / "result.json").read_text())
     assert set(value["baseline"]) >= {"accuracy", "macs"} and value["latency"] is None
     assert set(value["result"]) >= {"accuracy", "macs_counted", "macs_executed", "reduction"}
-    assert value["ratios"] == {"channel": [0.5, 0.5], "spatial": [0.0, 0.0]}
+    assert value["ratios"] == {"channel": [0.5, 0.5], "spatial": [0.0, 0.0], "removed": [0.0, 0.0]}
+    assert value["widths"] == {} and value["result"]["reduction_removed"] == 0.0
     assert value["result"]["reduction"] == pytest.approx(1 - value["result"]["macs_counted"] / value["baseline"]["macs"])
     assert isinstance(value["result"]["macs_executed"], int) and 0 <= value["result"]["accuracy"] <= 1
     assert value["baseline"]["accuracy"] is None, "the demo's network was never trained, so its accuracy would mislead"
@@ -75,7 +54,7 @@ def test_the_result_has_the_issues_names(finished: Path) -> None:
     assert all(row["pruned"] == pytest.approx(0.5) for row in value["redundancy"])
     page = (finished / "report.html").read_text()
     assert "fewer multiply-accumulates" in page and "Static against dynamic redundancy" in page and "<script src" not in page
-    assert {path.name for path in finished.iterdir()} == {"model.safetensors", "spec.json", "result.json", "report.html", "log.jsonl"}
+    assert {path.name for path in finished.iterdir()} == {*RUN_FILES}
 
 
 def test_a_run_folder_comes_back_as_a_gated_network(finished: Path) -> None:
@@ -107,25 +86,10 @@ def test_runs_compose(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     assert "pruned for each input while it runs, which this command does not take" in capsys.readouterr().err
 
 
-class _Interrupted(SilentProgress):
-    """Ctrl-C so many steps into fine-tuning."""
-
-    def __init__(self, steps: int) -> None:
-        self._left, self._counting = steps, False
-
-    def start(self, label: str, total: float) -> None:
-        self._counting = label == "fine-tuning"
-
-    def advance(self, steps: float = 1.0) -> None:
-        self._left -= self._counting
-        if self._left == 0:
-            raise KeyboardInterrupt
-
-
 def test_an_interrupted_run_ends_as_it_would_have(finished: Path, tmp_path: Path) -> None:
     stopped = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
-        run_sparsify(request(stopped), progress=_Interrupted(14))
+        run_sparsify(request(stopped), progress=Interrupted(14))
     assert {PLAN_FILE, CHECKPOINT_FILE} <= {path.name for path in stopped.iterdir()}
     with pytest.raises(UsageError, match="holds an unfinished run; add --resume"):
         run_sparsify(request(stopped))
@@ -141,12 +105,8 @@ def test_an_interrupted_run_ends_as_it_would_have(finished: Path, tmp_path: Path
 def test_a_resumed_run_is_taught_by_the_very_same_network(trained: ModelRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run_sparsify(request(tmp_path / "whole", model=trained, distill=True))
     with pytest.raises(KeyboardInterrupt):
-        run_sparsify(request(tmp_path / "run", model=trained, distill=True), progress=_Interrupted(14))
+        run_sparsify(request(tmp_path / "run", model=trained, distill=True), progress=Interrupted(14))
     assert course.BALANCED_FILE in {path.name for path in (tmp_path / "run").iterdir()}
-
-    def other_images(data: JudgedData) -> Lessons:
-        assert data.test is not None
-        return Lessons(batches=tuple(islice(data.test, 1)), loss=functional.cross_entropy)
 
     monkeypatch.setattr(course, "lessons_of", other_images)
     run_sparsify(request(tmp_path / "run", model=trained, distill=True, resume=True))
@@ -171,7 +131,8 @@ def test_layers_of_a_trained_network_are_refitted_to_what_the_gates_leave(traine
     assert {name for name, same in weights.items() if not same} == set(refitted) < set(weights)
 
 
-def test_the_ramp_known_without_torch_is_that_of_training() -> None:
+def test_what_is_known_without_torch_is_that_of_training() -> None:
+    assert balancing.CHANGING == request_module.CHANGING
     assert request_module.RAMP == training.RAMP == RatioAscent(plan=GatePlan(gates=())).ramp
 
 
@@ -215,7 +176,7 @@ def test_training_has_to_beat_the_weights_with_statistics_measured_anew(tmp_path
 
 def test_a_damaged_plan_is_named(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        run_sparsify(request(tmp_path / "run"), progress=_Interrupted(3))
+        run_sparsify(request(tmp_path / "run"), progress=Interrupted(3))
     (tmp_path / "run" / PLAN_FILE).write_text("{")
     with pytest.raises(RunError, match=rf"{PLAN_FILE} is damaged"):
         run_sparsify(request(tmp_path / "run", resume=True))
@@ -258,14 +219,8 @@ def test_a_share_of_macs_out_of_reach_says_the_least(trained: ModelRequest, tmp_
     assert not (tmp_path / "run").exists()
 
 
-def _side_by_side(request: SparsifyRequest, _: object, networks: Sequence[GatedNetwork], **__: object) -> SideBySide:
-    dense = DenseTimes(samples={"slow": Sample(times_s=(3e-3, 6e-3, 6e-3)), "fast": Sample(times_s=(4e-3, 5e-3, 4.5e-3))})
-    samples = tuple(Sample(times_s=(1e-3, 2e-3 * (1 - 0.1 * place), 3e-3)) for place in range(len(networks)))
-    return SideBySide(dense=dense, dynamic=samples, runtime="known", threads=request.device.threads, batch=request.device.batch)
-
-
 def test_latency_is_compared_with_the_fastest_dense_runtime(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("edgewise.recipes.sparsify.run.time_side_by_side", _side_by_side)
+    monkeypatch.setattr("edgewise.recipes.sparsify.run.time_side_by_side", side_by_side)
     run = tmp_path / "run"
     value = run_sparsify(request(run, measure=True, data=None, device=DeviceRequest(device="openvino-cpu", threads=2))).value
     assert (
@@ -277,7 +232,7 @@ def test_latency_is_compared_with_the_fastest_dense_runtime(monkeypatch: pytest.
 
 
 def test_budgets_know_what_they_take(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("edgewise.recipes.sparsify.run.time_side_by_side", _side_by_side)
+    monkeypatch.setattr("edgewise.recipes.sparsify.run.time_side_by_side", side_by_side)
     asked = request(tmp_path / "run", one_for_all=True, measure=True, data=DataRequest(data="digits", epochs=0.2))
     run_sparsify(asked)
     network = load_run(tmp_path / "run").loaded.model
@@ -294,13 +249,13 @@ def test_ratios_are_chosen_for_latency_and_corrected(trained: ModelRequest, monk
 
     measured: list[float] = []
 
-    def side_by_side(request, loaded, networks, *, progress) -> SideBySide:
+    def slower(request, loaded, left, networks, *, progress) -> SideBySide:
         seconds = 1.05 * (1e-3 + sum(cost.dynamic_s for cost in costs(None, networks[0].plan, threads=1).values()))
         measured.append(seconds)
         return SideBySide(dense=dense, dynamic=(Sample(times_s=(seconds,)),), runtime="known", threads=1, batch=1)
 
     monkeypatch.setattr(running, "kernel_costs", costs)
-    monkeypatch.setattr("edgewise.recipes.sparsify.ratios.time_side_by_side", side_by_side)
+    monkeypatch.setattr("edgewise.recipes.sparsify.ratios.time_side_by_side", slower)
     dense = DenseTimes(samples={"fast": Sample(times_s=(4e-3,))})
     monkeypatch.setattr("edgewise.recipes.sparsify.run.time_dense", lambda *_, **__: dense)
     ratios = RatioRequest(latency=parse_latency("0.7x"), images=32)
@@ -335,6 +290,9 @@ def test_ours_runs_in_pytorch_where_openvino_is_missing(monkeypatch: pytest.Monk
         ({"ratios": {"macs_at_most": 1.5}}, UsageError, "between 0x and 1x, got 1.5x"),
         ({"ratios": {"channels": (0.5,), "images": 0}}, UsageError, "--images must be at least 1, got 0"),
         ({"ratios": {"macs_at_most": 0.5}, "data": None}, UsageError, "--macs-at-most and --latency needs images, and so --data"),
+        ({"ratios": {"channels": (0.5,), "changing": (1.5,)}}, PlanError, r"--changing must be shares in \[0, 1\], got 1.5"),
+        ({"ratios": {"channels": (0.5,), "changing": ()}}, PlanError, r"--changing must be shares in \[0, 1\], got none"),
+        ({"ratios": {"channels": (0.5,), "remove": True}, "one_for_all": True}, UsageError, "--remove needs settled ratios"),
         ({"one_for_all": True, "data": None}, UsageError, "--one-for-all needs images, and so --data"),
         ({"distill": True, "data": None}, UsageError, "--distill needs images, and so --data"),
         ({"ramp": 1.5}, UsageError, r"--ramp must lie in \[0, 1\], got 1.5"),
@@ -367,6 +325,7 @@ def nothing():
             ["resnet20", "--channel-ratios", "0.5,0.5"],
             "--channel-ratios needs 1 ratio or 3 (one for each block), got 2; the blocks are 32x32",
         ),
+        (["resnet20", "--channel-ratios", "0.5", "--changing", "0,1"], "--changing needs 1 share or 3 (one for each block), got 2"),
         (["resnet20", "--channel-ratios", "1.2"], "--channel-ratios must lie in [0, 1), got 1.2"),
         (["resnet20", "--channel-ratios", "half"], "--channel-ratios must be numbers separated by commas"),
         (["resnet20", "--latency", "0.7"], "--latency"),

@@ -75,3 +75,13 @@ def test_a_checkpoint_of_other_hints_is_refused(tmp_path) -> None:
     other = Goal(teacher=teacher, hints=Hints(modules=HINTS.modules, weight=1.0))
     with pytest.raises(Exception, match="is of another run: hints"):
         fine_tune(small_cnn(), data, config=config, goal=other, checkpoint=Checkpoint(path=path, resume=True))
+
+
+def test_a_narrower_network_learns_the_channels_that_it_has() -> None:
+    hints = Hints(modules=(("a", "a"), ("b", "b")), channels=((0, 2), None))
+    maps = [torch.arange(3.0).reshape(1, 3, 1, 1), torch.ones(1, 2, 1, 1)]
+    assert [found.flatten().tolist() for found in hints.taught(maps)] == [[0.0, 2.0], [1.0, 1.0]]
+    assert Hints(modules=hints.modules).taught(maps) == maps
+    assert hints.identity != Hints(modules=hints.modules).identity
+    with pytest.raises(UsageError, match="channels for each of their 2 pairs, got 1"):
+        Hints(modules=hints.modules, channels=(None,))

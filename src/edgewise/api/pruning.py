@@ -26,7 +26,7 @@ from edgewise.api.arguments import (
 )
 from edgewise.recipes.crossbar_request import AnalogRequest, CrossbarRequest, LayoutRequest, PruningRequest
 from edgewise.recipes.requests import IMAGENET_MEAN, IMAGENET_STD, LEARNING_RATE
-from edgewise.recipes.sparsify.request import DENSE_DEVICES, RAMP, RatioRequest, SparsifyRequest
+from edgewise.recipes.sparsify.request import CHANGING, DENSE_DEVICES, RAMP, RatioRequest, SparsifyRequest
 
 if TYPE_CHECKING:
     from edgewise.recipes.crossbar import CrossbarResult
@@ -46,6 +46,8 @@ def sparsify(
     out: str | Path | None = None,
     resume: bool = False,
     block_outputs: bool = False,
+    remove: bool = False,
+    changing: float | Sequence[float] = CHANGING,
     images: int = 1000,
     one_for_all: bool = False,
     ramp: float = RAMP,
@@ -78,6 +80,8 @@ def sparsify(
         out: Run folder to write; none to write none.
         resume: Go on with the unfinished run in ``out``.
         block_outputs: Prune also what convolutions read of sums; never the shortcut.
+        remove: Remove for good what no image is to keep: the layers before compute less, too.
+        changing: Share of the kept channels that may be others for every image: one for all blocks, or one for each.
         images: Validation images that blocks are judged by when ratios are chosen.
         one_for_all: Train one set of weights for all ratios up to these.
         ramp: Share of training in which ratios rise to their targets.
@@ -114,6 +118,8 @@ def sparsify(
             macs_at_most=share_of(macs_at_most, name="macs_at_most"),
             latency=None if latency is None else latency_of(latency),
             block_outputs=block_outputs,
+            remove=remove,
+            changing=ratios_of(changing),
             images=images,
         ),
         device=device_of("openvino-cpu", threads=threads, batch=batch, db=db),

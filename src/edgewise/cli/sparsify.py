@@ -9,7 +9,7 @@ from edgewise.cli import options as opt
 from edgewise.cli.output import Value, check_destination, columns, show
 from edgewise.cli.progress import watch
 from edgewise.recipes.requests import LEARNING_RATE, DeviceRequest, ModelRequest
-from edgewise.recipes.sparsify.request import DENSE_DEVICES, RAMP, RatioRequest, SparsifyRequest
+from edgewise.recipes.sparsify.request import CHANGING, DENSE_DEVICES, RAMP, RatioRequest, SparsifyRequest
 
 
 def sparsify(
@@ -27,6 +27,12 @@ def sparsify(
     block_outputs: Annotated[
         bool, typer.Option("--block-outputs", help="Prune also what convolutions read of sums; never the shortcut.")
     ] = False,
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Remove for good what no image is to keep: the layers before compute less, too.")
+    ] = False,
+    changing: Annotated[
+        str, typer.Option("--changing", metavar="S[,S…]", help="Share of the kept channels that may be others for every image.")
+    ] = f"{CHANGING:g}",
     images: Annotated[int, typer.Option("--images", metavar="N", help="Validation images that sensitivity is judged by.")] = 1000,
     one_for_all: Annotated[bool, typer.Option("--one-for-all", help="One set of weights for all ratios up to these.")] = False,
     ramp: Annotated[float, typer.Option("--ramp", metavar="S", help="Share of training in which ratios rise to their targets.")] = RAMP,
@@ -64,6 +70,8 @@ def sparsify(
             macs_at_most=opt.share(macs_at_most, flag="--macs-at-most"),
             latency=None if latency is None else parse_latency(latency),
             block_outputs=block_outputs,
+            remove=remove,
+            changing=opt.ratios(changing, flag="--changing"),
             images=images,
         ),
         device=DeviceRequest(device="openvino-cpu", threads=threads, batch=batch, precision=precision, db=db),
@@ -96,20 +104,19 @@ def render_sparsify(value: Value) -> str:
         ["reduction, counted", None, f"{after['reduction']:.2%}"],
         ["reduction, executed", None, f"{after['reduction_executed']:.2%}"],
     ]
+    if value["widths"]:
+        rows.append(["of it removed for good", None, f"{after['reduction_removed']:.2%}"])
     if latency is not None:
         rows += [
             ["latency, ms (median)", f"{latency['dense_s'] * 1e3:.3f}", f"{latency['dynamic_s'] * 1e3:.3f}"],
             ["runtime", latency["dense_runtime"], latency["dynamic_runtime"]],
             ["speed-up", None, f"{latency['speedup']:.2f}x of {latency['ideal_speedup']:.2f}x ideal"],
         ]
+        if latency["left"] is not None:
+            left = latency["left"]
+            rows.append(["of it without gates", None, f"{left['speedup']:.2f}x in {left['runtime']}; gates {left['gates_speedup']:.2f}x"])
     parts = [columns(["", "dense", "dynamic"], rows, numeric=[1, 2])]
-    blocks: list[list[object]] = [
-        [one["block"], "x".join(map(str, one["hw"])), one["gates"], f"{one['macs']:,}", one["channel_ratio"], one["spatial_ratio"]]
-        for one in value["blocks"]
-    ]
-    parts.append(
-        columns(["block", "maps", "gates", "MACs reading them", "channels pruned", "positions pruned"], blocks, numeric=[2, 3, 4, 5])
-    )
+    parts.append(_blocks(value))
     if value["budgets"]:
         budgets: list[list[object]] = [
             [f"{one['share']:.2f}", f"{one['reduction']:.1%}", _percent(one["accuracy"]), _ms(one["latency_s"])] for one in value["budgets"]
@@ -118,6 +125,33 @@ def render_sparsify(value: Value) -> str:
     parts += [f"warning: {warning}" for warning in value["warnings"]]
     parts += [f"{name}: {value[name]}" for name in ("run", "report") if value.get(name)]
     return "\n\n".join(parts)
+
+
+def _blocks(value: Value) -> str:
+    """A row for each block; what was removed where something was."""
+    removed = bool(value["widths"])
+    rows: list[list[object]] = [
+        [
+            one["block"],
+            "x".join(map(str, one["hw"])),
+            one["gates"],
+            f"{one['macs']:,}",
+            one["channel_ratio"],
+            *([round(one["removed_ratio"], 3)] if removed else []),
+            one["spatial_ratio"],
+        ]
+        for one in value["blocks"]
+    ]
+    header = [
+        "block",
+        "maps",
+        "gates",
+        "MACs reading them",
+        "channels pruned",
+        *(["channels removed"] if removed else []),
+        "positions pruned",
+    ]
+    return columns(header, rows, numeric=list(range(2, len(header))))
 
 
 def _percent(share: float | None) -> str | None:

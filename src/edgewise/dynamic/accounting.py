@@ -6,7 +6,7 @@ from fractions import Fraction
 from typing import Any
 
 from edgewise.ir import NetSpec
-from edgewise.ir.gates import GatePlan
+from edgewise.ir.gates import Gate, GatePlan
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -17,7 +17,8 @@ class MacCount:
     layer and linear layers stay whole, attention and top-k are left out.
 
     Attributes:
-        macs: Of the dense network's convolutions.
+        macs: Of the dense network's convolutions, as it was given.
+        macs_left: Of the convolutions that are left of it without gates; fewer than ``macs`` where channels were removed for good.
         macs_counted: With the ratios as given, not rounded to whole channels and positions.
         macs_executed: With whole channels and positions, rounded up where a stride leaves a fraction.
         attention_adds: Additions for the means that channels and positions are ranked by.
@@ -26,6 +27,7 @@ class MacCount:
     """
 
     macs: int
+    macs_left: int
     macs_counted: float
     macs_executed: int
     attention_adds: int
@@ -43,6 +45,11 @@ class MacCount:
         return 1 - self.macs_executed / self.macs
 
     @property
+    def reduction_removed(self) -> float:
+        """Share of the multiply-accumulates saved by what was removed for good; the rest of what is saved gates save."""
+        return 1 - self.macs_left / self.macs
+
+    @property
     def ideal_speedup(self) -> float:
         """Dense over executed multiply-accumulates: the speed-up if time went with them."""
         return self.macs / self.macs_executed
@@ -53,10 +60,11 @@ class MacCount:
 
     def to_json(self) -> dict[str, Any]:
         """The counts as JSON values."""
-        return {**asdict(self), "reduction": self.reduction, "reduction_executed": self.reduction_executed}
+        names = ("reduction", "reduction_executed", "reduction_removed")
+        return {**asdict(self), **{name: getattr(self, name) for name in names}}
 
 
-def count_macs(net: NetSpec, plan: GatePlan) -> MacCount:
+def count_macs(net: NetSpec, plan: GatePlan, *, given: NetSpec | None = None) -> MacCount:
     """Counts the multiply-accumulates of a network with gates.
 
     A convolution of stride 1 with kept positions does its taps for each kept input position (input-stationary),
@@ -65,6 +73,7 @@ def count_macs(net: NetSpec, plan: GatePlan) -> MacCount:
     Args:
         net: The network.
         plan: Gates and their ratios.
+        given: The network before channels were removed for good, to compare with; none where none were.
     """
     gates = {gate.consumer: gate for gate in plan.gates}
     counted, executed, adds, ranked, packed = 0.0, 0, 0, 0, 0
@@ -76,7 +85,7 @@ def count_macs(net: NetSpec, plan: GatePlan) -> MacCount:
             continue
         n_positions = math.prod(gate.hw)
         kept = Fraction(gate.kept_channels, gate.channels) * Fraction(gate.kept_positions, n_positions)
-        counted += layer.macs * (1 - gate.channel_ratio) * (1 - gate.spatial_ratio)
+        counted += macs_of(net, gate)
         executed += math.ceil(layer.macs * kept)
         for ratio, size, n_kept in (
             (gate.channel_ratio, gate.channels, gate.kept_channels),
@@ -85,13 +94,19 @@ def count_macs(net: NetSpec, plan: GatePlan) -> MacCount:
             if ratio:
                 adds, ranked, packed = adds + gate.channels * n_positions, ranked + size, packed + 4 * n_kept
     return MacCount(
-        macs=sum(layer.macs for layer in convolutions),
+        macs=sum(layer.macs for layer in (given or net).layers if layer.op == "conv2d"),
+        macs_left=sum(layer.macs for layer in convolutions),
         macs_counted=counted,
         macs_executed=executed,
         attention_adds=adds,
         ranked=ranked,
         packed_bytes=packed,
     )
+
+
+def macs_of(net: NetSpec, gate: Gate) -> float:
+    """Multiply-accumulates of a gated convolution as the tutorial counts them: on its input side, ratios not rounded."""
+    return net.layer(gate.consumer).macs * (1 - gate.channel_ratio) * (1 - gate.spatial_ratio)
 
 
 def count_static(net: NetSpec, plan: GatePlan) -> float:

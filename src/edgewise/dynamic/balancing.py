@@ -12,7 +12,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -27,7 +27,7 @@ _LEAST_FACTOR = 0.05
 """Of a channel that its reader hardly uses, so that no value overflows."""
 _DROPPED_FACTOR = 0.03
 """Of a channel that is to be dropped of nearly every image."""
-_CHANGING = 0.3
+CHANGING = 0.3
 """Share of the kept channels that may be others for every image."""
 _CHANGING_FACTOR = 0.3
 """Of a channel that may or may not be kept, if its worth and its mean are those of its like."""
@@ -81,18 +81,24 @@ def record_maps(model: nn.Module, gates: Sequence[Gate], forward: Callable[[nn.M
 
 
 def balance_channels(
-    model: nn.Module, net: NetSpec, gates: Sequence[Gate], statistics: Mapping[str, MapStatistics] | None = None
+    model: nn.Module,
+    net: NetSpec,
+    gates: Sequence[Gate],
+    statistics: Mapping[str, MapStatistics] | None = None,
+    *,
+    changing: Sequence[float] = (CHANGING,),
 ) -> tuple[nn.Module, tuple[str, ...]]:
     """A copy of a network that computes the same, with maps that attention ranks by their reader's weights, too.
 
     The factor of a channel is the sum of the magnitudes of the weights that read it, over its mean in the layer.
 
     With statistics, and where a gate is to prune channels, their *worth* decides instead: a channel's standard deviation times the root
-    of the sum of the squares of the weights that read it, which is how much its reader would miss. The worthiest seven tenths of as
-    many as the gate keeps are left as they are. The rest of the places go to twice as many others, by what is in the image: scaled
-    by their worth over their mean, they are ranked by how active they are, times what they are worth. All others are made so small
-    that they are hardly ever kept. Most of what is read is then the same for all images, so that readers can make up for what is
-    missing (:mod:`edgewise.recipes.refitting`), and learn much faster than from channels that all come and go.
+    of the sum of the squares of the weights that read it, which is how much its reader would miss. Of as many as the gate keeps, the
+    worthiest are left as they are, all but a share that is *changing*. These places go to twice as many others, by what is in the
+    image: scaled by their worth over their mean, they are ranked by how active they are, times what they are worth. All others are
+    made so small that they are hardly ever kept; :mod:`edgewise.dynamic.removing` removes them for good. Most of what is read is
+    then the same for all images, so that readers can make up for what is missing (:mod:`edgewise.recipes.refitting`), and learn
+    much faster than from channels that all come and go.
 
     Args:
         model: A trained network.
@@ -100,6 +106,7 @@ def balance_channels(
         gates: Where maps are pruned.
         statistics: Of these maps by consumer, as :func:`record_maps` gives them, for gates whose ratios are settled; none, or none of
             some, to go by weights alone.
+        changing: Share of the kept channels that may be others for every image, in [0, 1]; one for all blocks, or one for each.
 
     Returns:
         The copy, equal to rounding, and the consumers whose maps were balanced: those read by nobody else, with nothing between
@@ -125,12 +132,34 @@ def balance_channels(
         path = walk_back(net, net.layer(gate.consumer), readers, passed=_HOMOGENEOUS, origins=_SCALING)
         if not path or {path[-1].name, gate.consumer} & shared:
             continue
-        if _move_factors(modules.get(path[-1].name), modules.get(gate.consumer), gate, (statistics or {}).get(gate.consumer)):
+        known, n_changing = (statistics or {}).get(gate.consumer), changing_places(gate, changing)
+        if _move_factors(modules.get(path[-1].name), modules.get(gate.consumer), gate, known, n_changing=n_changing):
             done.append(gate.consumer)
     return copy, tuple(done)
 
 
-def _move_factors(scaled: nn.Module | None, reader: nn.Module | None, gate: Gate, statistics: MapStatistics | None) -> bool:
+def changing_places(gate: Gate, changing: Sequence[float]) -> int:
+    """How many of a gate's places go to others for every image; twice as many channels compete for them, if there are so many.
+
+    Args:
+        gate: The gate.
+        changing: Share of the kept channels, one for all blocks or one for each.
+    """
+    return round((changing[gate.block] if len(changing) > 1 else changing[0]) * gate.kept_channels)
+
+
+def by_worth(weight: Float[Tensor, "out in *kernel"], deviation: Float[Tensor, " in"]) -> Int[Tensor, " in"]:
+    """The channels that a convolution reads, the worthiest first, equal ones in their order (:func:`balance_channels`)."""
+    return _worth(weight, deviation).argsort(descending=True, stable=True)
+
+
+def _worth(weight: Tensor, deviation: Tensor) -> Tensor:
+    return (weight.double().square().sum((0, 2, 3)).sqrt() * deviation.to(weight).double()).nan_to_num(posinf=0.0)
+
+
+def _move_factors(
+    scaled: nn.Module | None, reader: nn.Module | None, gate: Gate, statistics: MapStatistics | None, *, n_changing: int
+) -> bool:
     """Moves a factor for each channel from a reader into what scales its map; whether that could be done."""
     if not isinstance(reader, nn.Conv2d) or not isinstance(scaled, nn.Conv2d | _BatchNorm):
         return False
@@ -140,7 +169,7 @@ def _move_factors(scaled: nn.Module | None, reader: nn.Module | None, gate: Gate
         return False
     with torch.no_grad():
         if statistics is not None and gate.channel_ratio > 0 and bool((statistics.mean >= 0).all()):
-            factors = _settled_factors(read["weight"], gate, statistics)
+            factors = _settled_factors(read["weight"], gate, statistics, n_changing=n_changing)
         else:
             factors = _factors(read["weight"])
         for parameter in own.values():
@@ -156,11 +185,9 @@ def _factors(weight: Tensor) -> Tensor:
     return (sums / sums.mean()).clamp(min=_LEAST_FACTOR).to(weight)
 
 
-def _settled_factors(weight: Tensor, gate: Gate, statistics: MapStatistics) -> Tensor:
+def _settled_factors(weight: Tensor, gate: Gate, statistics: MapStatistics, *, n_changing: int) -> Tensor:
     mean = statistics.mean.to(weight).double()
-    worth = (weight.double().square().sum((0, 2, 3)).sqrt() * statistics.deviation.to(weight).double()).nan_to_num(posinf=0.0)
-    order = worth.argsort(descending=True, stable=True)
-    n_changing = round(_CHANGING * gate.kept_channels)
+    worth, order = _worth(weight, statistics.deviation), by_worth(weight, statistics.deviation)
     sure, changing = order[: gate.kept_channels - n_changing], order[gate.kept_channels - n_changing :][: 2 * n_changing]
     factors = torch.full_like(worth, _DROPPED_FACTOR)
     activity = _relative(worth[changing]) / _relative(mean[changing]).clamp(min=1e-6)

@@ -6,12 +6,13 @@ from itertools import permutations
 from typing import Any
 
 from edgewise._core.progress import Progress, SilentProgress
-from edgewise.dynamic.choosing import Price
 from edgewise.dynamic.sensitivity import SIDES, Side
 from edgewise.ir.gates import GatePlan
 
 Judge = Callable[[GatePlan], float]
 """What a plan loses with all its gates at work; lower is better."""
+PlanCost = Callable[[GatePlan], float]
+"""Cost of a whole plan, in any unit."""
 
 STEPS = (0.1, 0.05)
 """Sizes of the steps, one pass each."""
@@ -49,7 +50,7 @@ class Refined:
 def refine_ratios(
     plan: GatePlan,
     judge: Judge,
-    price: Price,
+    cost: PlanCost,
     *,
     limit: float,
     most_trials: int = MOST_TRIALS,
@@ -65,15 +66,15 @@ def refine_ratios(
     Args:
         plan: Ratios to start from, within the limit.
         judge: Loss of a plan.
-        price: What a block costs.
-        limit: Largest sum of prices.
+        cost: What a plan costs.
+        limit: Largest cost.
         most_trials: Plans to judge at most; at least 1.
         progress: Is told of every plan judged.
 
     Returns:
         The best plan judged; the one given where nothing is better.
     """
-    search = _Search(plan, judge, price, limit=limit, most_trials=most_trials, progress=progress or SilentProgress())
+    search = _Search(plan, judge, cost, limit=limit, most_trials=most_trials, progress=progress or SilentProgress())
     places: list[_Place] = [(block, side) for block in range(plan.n_blocks) for side in SIDES]
     for step in STEPS:
         search.run_pass(places, step)
@@ -84,8 +85,8 @@ def refine_ratios(
 class _Search:
     """The best plan so far, and what may still be judged."""
 
-    def __init__(self, plan: GatePlan, judge: Judge, price: Price, *, limit: float, most_trials: int, progress: Progress) -> None:
-        self._judge, self._price, self._limit = judge, price, limit
+    def __init__(self, plan: GatePlan, judge: Judge, cost: PlanCost, *, limit: float, most_trials: int, progress: Progress) -> None:
+        self._judge, self._cost, self._limit = judge, cost, limit
         self._most_trials, self._progress = most_trials, progress
         progress.start("ratios of all blocks together", most_trials)
         self.plan, self.trials = plan, 0
@@ -153,10 +154,6 @@ class _Search:
                 return None
             plan = _with(plan, taker, ratio)
         return plan
-
-    def _cost(self, plan: GatePlan) -> float:
-        ratios = zip(plan.channel_ratios, plan.spatial_ratios, strict=True)
-        return sum(self._price(block, channels, positions) for block, (channels, positions) in enumerate(ratios))
 
 
 def _ratio(plan: GatePlan, place: _Place) -> float:

@@ -1,7 +1,6 @@
 """Narrowed networks whose layers make up for the channels that are gone, as far as a few images tell how."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -11,9 +10,7 @@ from torch import Tensor, nn
 from edgewise._core.progress import Progress
 from edgewise._core.showing import counted
 from edgewise.dynamic import GatedNetwork
-from edgewise.dynamic.balancing import balance_channels, record_maps
 from edgewise.ir import WidthPlan
-from edgewise.ir.gates import Gate
 from edgewise.measure.lock import untimed
 from edgewise.recipes.records import LoadedModel
 from edgewise.recipes.training import Lessons
@@ -98,24 +95,6 @@ def forward_of(lessons: Lessons | None) -> Callable[[nn.Module], object] | None:
     return forward
 
 
-def balanced(loaded: LoadedModel, traced: Traced, gates: Sequence[Gate], *, lessons: Lessons | None) -> tuple[LoadedModel, tuple[str, ...]]:
-    """The network with the channels of gated maps scaled, as gates of settled ratios want them (:mod:`edgewise.dynamic.balancing`).
-
-    Args:
-        loaded: A trained network.
-        traced: Its trace.
-        gates: Where its maps are pruned.
-        lessons: Whose images say what its channels are like; none to go by weights alone.
-
-    Returns:
-        The network, and the readers of these maps.
-    """
-    forward = forward_of(lessons)
-    statistics = None if forward is None else record_maps(loaded.model, gates, forward)
-    model, maps = balance_channels(loaded.model, traced.net, gates, statistics)
-    return replace(loaded, model=model), maps
-
-
 def refit_fitted(
     loaded: LoadedModel, traced: Traced, fitted: nn.Module, plan: WidthPlan, *, lessons: Lessons | None, progress: Progress
 ) -> tuple[str, ...]:
@@ -136,7 +115,7 @@ def refit_fitted(
 
 
 def refit_pruned(
-    dense: LoadedModel, traced: Traced, network: GatedNetwork, *, lessons: Lessons | None, progress: Progress
+    dense: LoadedModel, traced: Traced, network: GatedNetwork, plan: WidthPlan, *, lessons: Lessons | None, progress: Progress
 ) -> tuple[str, ...]:
     """Refits a network to what its gates leave, in place, before it is trained.
 
@@ -144,13 +123,14 @@ def refit_pruned(
         dense: The network without gates; where it was never trained, there is nothing to make up for.
         traced: Its trace.
         network: The same with gates, at the ratios that it is to have.
+        plan: What was done to its widths before.
         lessons: Whose images are looked at; none to change nothing.
         progress: Is told.
 
     Returns:
         The layers refitted, in order.
     """
-    return _shown(dense, traced, lambda refitter: refitter.refit_gated(network, WidthPlan()), lessons=lessons, progress=progress)
+    return _shown(dense, traced, lambda refitter: refitter.refit_gated(network, plan), lessons=lessons, progress=progress)
 
 
 def _shown(

@@ -73,10 +73,11 @@ def sparsify_card(value: Value) -> Card:
     table = _before_after(before, after, kind="measured", names=("dense", "pruned for each input"))
     ratios = value["ratios"]
     rows = tuple(
-        (block, f"{channel:.0%}", f"{spatial:.0%}")
-        for block, (channel, spatial) in enumerate(zip(ratios["channel"], ratios["spatial"], strict=True))
+        (block, *(f"{ratio:.0%}" for ratio in of_block))
+        for block, of_block in enumerate(zip(ratios["channel"], ratios["removed"], ratios["spatial"], strict=True))
     )
-    blocks = Table(header=("block", "channels pruned", "positions pruned"), rows=rows, numeric=(0, 1, 2))
+    header = ("block", "channels pruned", "channels removed", "positions pruned")
+    blocks = Table(header=header, rows=rows, numeric=(0, 1, 2, 3))
     return Card(title=f"{value['model']}: {saved}{speed}", tables=(table, blocks), notes=_places(value))
 
 

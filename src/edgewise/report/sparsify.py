@@ -73,6 +73,10 @@ def _summary(value: Mapping[str, Any]) -> list[dict[str, str]]:
         ),
     ]
     if latency is not None:
+        left = latency.get("left")
+        if left is not None:
+            name = f"latency without gates, median ({left['runtime']})"
+            rows.append((name, words.ms(latency["dense_s"]), words.ms(left["latency_s"]), words.ratio(1.0, left["speedup"])))
         rows.append(
             (
                 "latency, median",
@@ -85,7 +89,7 @@ def _summary(value: Mapping[str, Any]) -> list[dict[str, str]]:
 
 
 def _block(block: Mapping[str, Any], *, most: float) -> dict[str, Any]:
-    left = block["macs"] * (1 - block["channel_ratio"]) * (1 - block["spatial_ratio"])
+    left = block.get("macs_counted", block["macs"] * (1 - block["channel_ratio"]) * (1 - block["spatial_ratio"]))
     bar = bar_pair(block["macs"], left, maximum=max(most, 1), label=f"block {block['block'] + 1}")
     return {**block, "left": words.count(round(left)), "bar": bar, "maps": "×".join(map(str, block["hw"]))}
 

@@ -25,13 +25,16 @@ class Hints:
     Attributes:
         modules: Pairs of module names, in the network and in its teacher: what both read is compared; at least one pair.
         weight: Of the mean error of the maps (:func:`hint_loss`), beside the loss of the outputs; positive.
+        channels: For each pair the channels of the teacher's map that the network's holds, in its order, or none for all; empty for
+            all of all.
 
     Raises:
-        UsageError: No pair, or a weight that is not positive.
+        UsageError: No pair, a weight that is not positive, or channels for another number of pairs.
     """
 
     modules: tuple[tuple[str, str], ...]
     weight: float = HINT_WEIGHT
+    channels: tuple[tuple[int, ...] | None, ...] = ()
 
     def __post_init__(self) -> None:
         """Checks both."""
@@ -39,11 +42,20 @@ class Hints:
             raise UsageError("hints need at least one pair of modules, got none")
         if not 0 < self.weight < float("inf"):
             raise UsageError(f"the weight of hints must be positive and finite, got {self.weight:g}")
+        if self.channels and len(self.channels) != len(self.modules):
+            raise UsageError(f"hints need channels for each of their {len(self.modules)} pairs, got {len(self.channels)}")
 
     @property
     def identity(self) -> str:
-        """Weight and modules; a checkpoint of others is refused."""
-        return f"{self.weight:g} of {' '.join(name for pair in self.modules for name in pair)}"
+        """Weight, modules and channels; a checkpoint of others is refused."""
+        pairs = f"{self.weight:g} of {' '.join(name for pair in self.modules for name in pair)}"
+        return f"{pairs}, channels {self.channels}" if any(self.channels) else pairs
+
+    def taught(self, maps: Sequence[Float[Tensor, "..."]]) -> list[Float[Tensor, "..."]]:
+        """What the teacher's maps (images, channels, positions) hold of the network's channels."""
+        if not self.channels:
+            return list(maps)
+        return [found if kept is None else found[:, list(kept)] for found, kept in zip(maps, self.channels, strict=True)]
 
 
 def hint_loss(student: Sequence[Float[Tensor, "..."]], teacher: Sequence[Float[Tensor, "..."]]) -> Float[Tensor, ""]:

@@ -56,7 +56,7 @@ class LossOfBatch:
         with torch.no_grad():
             taught, maps = self._observed(self.teacher, inputs, side=1)
         found = (1 - weight) * loss + weight * distillation(_logits(output), _logits(taught), temperature=self._config.temperature)
-        return found if self._hints is None else found + self._hints.weight * hint_loss(self._maps, maps)
+        return found if self._hints is None else found + self._hints.weight * hint_loss(self._maps, self._hints.taught(maps))
 
     def _learn(self, model: nn.Module, inputs: Any) -> Any:  # noqa: ANN401 - any model's inputs and outputs
         output, self._maps = self._observed(model, inputs, side=0)

@@ -18,6 +18,7 @@ from edgewise.recipes.requests import DataRequest, DeviceRequest
 from edgewise.recipes.runs import load_model, load_run, write_run
 from edgewise.trace import apply_plan, trace
 from edgewise.train.data import Dataset, DataSpec, open_data
+from recipes.interrupted import Interrupted
 
 
 @pytest.fixture(scope="module")
@@ -66,25 +67,10 @@ def task(start: Path, folder: Path, **changes: object) -> TrialTask:
     return TrialTask(**(known | changes))  # type: ignore[arg-type]
 
 
-class _Interrupted(SilentProgress):
-    """Ctrl-C so many steps into fine-tuning."""
-
-    def __init__(self, steps: int) -> None:
-        self._left, self._counting = steps, False
-
-    def start(self, label: str, total: float) -> None:
-        self._counting = label == "fine-tuning"
-
-    def advance(self, steps: float = 1.0) -> None:
-        self._left -= self._counting
-        if self._left == 0:
-            raise KeyboardInterrupt
-
-
 def test_equal_tasks_end_with_equal_weights_also_after_an_interruption(start: Path, given: Path, data: Dataset, tmp_path: Path) -> None:
     whole = train_trial(task(start, tmp_path / "whole", teacher=given), data)
     with pytest.raises(KeyboardInterrupt):
-        train_trial(task(start, tmp_path / "stopped", teacher=given), data, progress=_Interrupted(4))
+        train_trial(task(start, tmp_path / "stopped", teacher=given), data, progress=Interrupted(4))
     stopped = train_trial(task(start, tmp_path / "stopped", teacher=given), data)
     assert whole.state == "done" and whole.accuracy_validation == stopped.accuracy_validation
     files = [sha256_of(tmp_path / name / "model.safetensors") for name in ("whole", "stopped")]

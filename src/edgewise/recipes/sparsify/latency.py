@@ -46,6 +46,7 @@ class SideBySide:
 
     Attributes:
         dense: The dense network.
+        left: What is left of it without gates, where channels were removed for good; else none.
         dynamic: Timings of the dynamic networks, in the order given.
         runtime: What the dynamic networks ran in.
         threads: Threads of all.
@@ -53,6 +54,7 @@ class SideBySide:
     """
 
     dense: DenseTimes
+    left: DenseTimes | None = None
     dynamic: tuple[Sample, ...]
     runtime: str
     threads: int
@@ -73,6 +75,7 @@ class SideBySide:
             "speedup": speedup,
             "ideal_speedup": ideal,
             "realised": speedup / ideal,
+            "left": None if self.left is None else _left_json(self.left, fastest, sample),
             "threads": self.threads,
             "batch": self.batch,
             "noisy": sample.noisy or fastest.noisy,
@@ -83,67 +86,89 @@ class SideBySide:
         }
 
 
+def _left_json(left: DenseTimes, dense: Sample, dynamic: Sample) -> dict[str, Any]:
+    """What removed channels save by themselves, and what gates save on top."""
+    best = left.best
+    return {
+        "runtime": left.fastest,
+        "min_s": best.min_s,
+        "latency_s": best.latency_s,
+        "speedup": dense.ratio_to(best),
+        "gates_speedup": best.ratio_to(dynamic),
+    }
+
+
 def time_dense(request: SparsifyRequest, loaded: LoadedModel, *, progress: Progress) -> DenseTimes:
     """Times the dense network alone, in every runtime asked for that is installed.
 
     Raises:
         DeviceError: None of them is.
     """
-    jobs = _dense_jobs(request, loaded, progress=progress)
+    jobs = _jobs(request, loaded, progress=progress)
     with LatencyDatabase(request.device.db, progress=progress) as database:
         samples = time_together(jobs, database=database, progress=progress)
-    return DenseTimes(samples={job.runtime.settings.device: sample for job, sample in zip(jobs, samples, strict=True)})
+    return _by_runtime(jobs, samples)
 
 
-def time_side_by_side(request: SparsifyRequest, loaded: LoadedModel, networks: Sequence[GatedNetwork], *, progress: Progress) -> SideBySide:
+def time_side_by_side(
+    request: SparsifyRequest, loaded: LoadedModel, left: LoadedModel, networks: Sequence[GatedNetwork], *, progress: Progress
+) -> SideBySide:
     """Times dense and dynamic networks interleaved; the dynamic ones in PyTorch where OpenVINO or a compiler is missing.
 
     Args:
         request: Runtimes, threads and batch.
         loaded: The dense network.
+        left: What is left of it where channels were removed for good, without gates; else ``loaded`` itself.
         networks: Networks with gates, at the ratios that they are to run with.
         progress: Is told how far it is.
 
     Raises:
         DeviceError: No runtime can run them.
     """
-    dense = _dense_jobs(request, loaded, progress=progress)
+    dense = _jobs(request, loaded, progress=progress)
+    plain = [] if left is loaded else _jobs(request, left, progress=progress)
     try:
-        return _timed(request, loaded, dense, networks, device=OPENVINO, progress=progress)
+        return _timed(request, left, (dense, plain), networks, device=OPENVINO, progress=progress)
     except DeviceError as error:
         progress.note(f"dynamic networks run in PyTorch, not in OpenVINO: {error}")
-        return _timed(request, loaded, dense, networks, device=TORCH, progress=progress)
+        return _timed(request, left, (dense, plain), networks, device=TORCH, progress=progress)
 
 
 def _timed(
     request: SparsifyRequest,
-    loaded: LoadedModel,
-    dense: Sequence[TimingJob],
+    left: LoadedModel,
+    without_gates: tuple[list[TimingJob], list[TimingJob]],
     networks: Sequence[GatedNetwork],
     *,
     device: str,
     progress: Progress,
 ) -> SideBySide:
-    runtime = _runtime(request, device)
-    jobs = [*dense, *(TimingJob(loaded=_as_model(loaded, network), runtime=runtime) for network in networks)]
+    runtime, (dense, plain) = _runtime(request, device), without_gates
+    jobs = [*dense, *plain, *(TimingJob(loaded=_as_model(left, network), runtime=runtime) for network in networks)]
     with LatencyDatabase(request.device.db, progress=progress) as database:
         samples = time_together(jobs, database=database, progress=progress)
-    by_runtime = {job.runtime.settings.device: sample for job, sample in zip(dense, samples[: len(dense)], strict=True)}
+    n_plain = len(dense) + len(plain)
     return SideBySide(
-        dense=DenseTimes(samples=by_runtime),
-        dynamic=tuple(samples[len(dense) :]),
+        dense=_by_runtime(dense, samples[: len(dense)]),
+        left=_by_runtime(plain, samples[len(dense) : n_plain]) if plain else None,
+        dynamic=tuple(samples[n_plain:]),
         runtime=f"{device} with edgewise kernels",
         threads=request.device.threads,
         batch=request.device.batch,
     )
 
 
-def _as_model(loaded: LoadedModel, network: GatedNetwork) -> LoadedModel:
-    record = loaded.record.followed_by(network.plan, trained=loaded.trained)
-    return replace(loaded, model=network.eval(), record=record, name=f"{loaded.name}, dynamic")
+def _by_runtime(jobs: Sequence[TimingJob], samples: Sequence[Sample]) -> DenseTimes:
+    return DenseTimes(samples={job.runtime.settings.device: sample for job, sample in zip(jobs, samples, strict=True)})
 
 
-def _dense_jobs(request: SparsifyRequest, loaded: LoadedModel, *, progress: Progress) -> list[TimingJob]:
+def _as_model(left: LoadedModel, network: GatedNetwork) -> LoadedModel:
+    record = left.record.followed_by(network.plan, trained=left.trained)
+    return replace(left, model=network.eval(), record=record, name=f"{left.name}, dynamic")
+
+
+def _jobs(request: SparsifyRequest, loaded: LoadedModel, *, progress: Progress) -> list[TimingJob]:
+    """The network in each runtime asked for that is installed."""
     jobs = []
     for name in request.dense_devices:
         try:

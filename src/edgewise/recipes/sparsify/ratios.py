@@ -5,20 +5,23 @@ from dataclasses import dataclass, replace
 from itertools import islice, product
 from typing import Any
 
-from edgewise._core.errors import SpecError, TargetError
-from edgewise._core.progress import Progress
+from edgewise._core.errors import PlanError, SpecError, TargetError
+from edgewise._core.progress import Progress, SilentProgress
 from edgewise.dynamic import GatedNetwork, place_gates
 from edgewise.dynamic.accounting import count_macs, macs_by_block
-from edgewise.dynamic.choosing import Choice, Price, choose_ratios
-from edgewise.dynamic.refining import refine_ratios
+from edgewise.dynamic.choosing import Choice, choose_ratios
+from edgewise.dynamic.refining import PlanCost, refine_ratios
+from edgewise.dynamic.removing import widths_left
 from edgewise.dynamic.sensitivity import Sensitivity, SweepPoint, sweep_blocks
 from edgewise.ir import NetSpec
 from edgewise.ir.gates import GatePlan
 from edgewise.measure.lock import untimed
-from edgewise.recipes.sparsify.latency import DenseTimes, time_side_by_side
+from edgewise.recipes.sparsify.latency import DenseTimes, SideBySide, time_side_by_side
 from edgewise.recipes.sparsify.request import RatioRequest, SparsifyRequest
+from edgewise.recipes.sparsify.settling import settle, without_gates
 from edgewise.recipes.sparsify.start import Start, held_out
 from edgewise.recipes.timing import reached_of
+from edgewise.recipes.training import lessons_of
 from edgewise.train.batches import first_images
 from edgewise.train.calibrate import recalibrate_batch_norm
 from edgewise.train.evaluate import mean_cross_entropy
@@ -27,6 +30,7 @@ GRID = (0.2, 0.4, 0.6, 0.8, 0.9)
 """Ratios tried of each block and side where they are chosen."""
 MOST_CORRECTIONS = 3
 _STATISTICS_BATCHES = 4
+_BISECTIONS = 12
 _PLAIN = ("target", "predicted_loss", "predicted", "met", "corrections")
 
 
@@ -73,61 +77,104 @@ def gates_of(net: NetSpec, request: RatioRequest) -> GatePlan:
 
     Raises:
         SpecError: The network has nothing to gate.
-        PlanError: The number of ratios is not that of the blocks.
+        PlanError: The number of ratios, or of shares that may change, is not that of the blocks.
     """
     plan = place_gates(net, channel_ratios=request.channels, spatial_ratios=request.positions, block_outputs=request.block_outputs)
     if not plan.gates:
         raise SpecError(f"{net.name} has nothing to gate: no map is written by one convolution and read by one other alone")
+    if len(request.changing) not in (1, plan.n_blocks):
+        raise PlanError(f"--changing needs 1 share or {plan.n_blocks} (one for each block), got {len(request.changing)}")
     return plan
 
 
 def choose_for_macs(request: RatioRequest, net: NetSpec, plan: GatePlan, sensitivity: Sensitivity) -> Chosen:
-    """The ratios that lose least at a share of the multiply-accumulates, as the tutorial counts them.
+    """The ratios that lose least at a share of the multiply-accumulates, as the tutorial counts them (with removal: as executed).
 
     Raises:
         TargetError: It is out of reach.
     """
     assert request.macs_at_most is not None
-    price, limit = _macs_price(request.macs_at_most, net, plan)
-    least = 1 - count_macs(net, plan.with_ratios([GRID[-1]] * plan.n_blocks, [GRID[-1]] * plan.n_blocks)).reduction
+    cost, total = _macs_cost(request, net), count_macs(net, plan).macs
+    least = cost(plan.with_ratios([GRID[-1]] * plan.n_blocks, [GRID[-1]] * plan.n_blocks)) / total
     if request.macs_at_most < least:
-        remedy = "ask for more" if request.block_outputs else "ask for more, or add --block-outputs"
+        remedies = [flag for flag, given in (("--block-outputs", request.block_outputs), ("--remove", request.remove)) if not given]
+        remedy = f"ask for more, or add {' or '.join(remedies)}" if remedies else "ask for more"
         raise TargetError(
             f"--macs-at-most {request.macs_at_most:g}x is out of reach: {least:.3f}x is the least that gates can leave; {remedy}"
         )
-    choice = choose_ratios(plan, sensitivity, price, limit=limit, ratios=GRID)
+    choice = _choice_for_macs(request, net, plan, sensitivity)
     return Chosen(
         plan=choice.plan,
         target=f"{request.macs_at_most:g}x MACs",
         predicted_loss=choice.loss,
-        predicted=1 - count_macs(net, choice.plan).reduction,
+        predicted=cost(choice.plan) / total,
         met=True,
         corrections=0,
         sensitivity=sensitivity,
     )
 
 
+def _choice_for_macs(request: RatioRequest, net: NetSpec, plan: GatePlan, sensitivity: Sensitivity) -> Choice:
+    """The ratios that lose least; with removal, those of the dearest of several limits on what gates alone leave that is still met.
+
+    What removal saves depends on the blocks on both sides of a layer, so that blocks have no prices of their own.
+    """
+    assert request.macs_at_most is not None
+    blocks, cost, total = macs_by_block(net, plan), _macs_cost(request, net), count_macs(net, plan).macs
+
+    def price(block: int, channels: float, positions: float) -> float:
+        return blocks[block] * (1 - channels) * (1 - positions)
+
+    def choice_at(share: float) -> Choice:
+        return choose_ratios(plan, sensitivity, price, limit=share * total - (total - sum(blocks)), ratios=GRID)
+
+    if not request.remove:
+        return choice_at(request.macs_at_most)
+    found, low, high = choice_at(request.macs_at_most), request.macs_at_most, 1.0
+    for _ in range(_BISECTIONS):
+        middle = (low + high) / 2
+        choice = choice_at(middle)
+        if cost(choice.plan) <= request.macs_at_most * total:
+            found, low = choice, middle
+        else:
+            high = middle
+    return found
+
+
 def refined_for_macs(request: SparsifyRequest, start: Start, chosen: Chosen, *, progress: Progress) -> Chosen:
     """The same share of the multiply-accumulates with better ratios: all blocks judged together, statistics measured anew."""
-    assert request.ratios.macs_at_most is not None and start.data is not None
-    price, limit = _macs_price(request.ratios.macs_at_most, start.net, start.plan)
-    train = list(islice(start.data.train, _STATISTICS_BATCHES))
-    batches = list(first_images(held_out(start.data), request.ratios.images))
+    ratios, data = request.ratios, start.data
+    assert ratios.macs_at_most is not None and data is not None
+    cost, total = _macs_cost(ratios, start.net), count_macs(start.net, chosen.plan).macs
+    train = list(islice(data.train, _STATISTICS_BATCHES))
+    batches, lessons = list(first_images(held_out(data), ratios.images)), lessons_of(data) if ratios.remove else None
 
     def judge(plan: GatePlan) -> float:
-        network = GatedNetwork(start.balanced.model, plan)
-        recalibrate_batch_norm(network, train, gate=untimed)
+        if ratios.remove:
+            ready = settle(start.loaded, start.traced, plan, lessons=lessons, remove=True, changing=ratios.changing)
+            network, _ = ready.gated(lessons=lessons, progress=SilentProgress())
+        else:
+            network = GatedNetwork(start.balanced.model, plan)
+            recalibrate_batch_norm(network, train, gate=untimed)
         return mean_cross_entropy(network, batches, gate=untimed)
 
-    found = refine_ratios(chosen.plan, judge, price, limit=limit, progress=progress)
+    found = refine_ratios(chosen.plan, judge, cost, limit=ratios.macs_at_most * total, progress=progress)
     progress.note(f"ratios of all blocks together: cross entropy {found.loss_before:.3f} -> {found.loss:.3f} before training")
-    return replace(chosen, plan=found.plan, predicted=1 - count_macs(start.net, found.plan).reduction, refined=found.to_json())
+    return replace(chosen, plan=found.plan, predicted=cost(found.plan) / total, refined=found.to_json())
 
 
-def _macs_price(share: float, net: NetSpec, plan: GatePlan) -> tuple[Price, float]:
-    """Multiply-accumulates of gated convolutions by ratios, and how many of them a share of the whole network leaves."""
-    blocks, total = macs_by_block(net, plan), count_macs(net, plan).macs
-    return lambda block, c, s: blocks[block] * (1 - c) * (1 - s), share * total - (total - sum(blocks))
+def _macs_cost(request: RatioRequest, net: NetSpec) -> PlanCost:
+    """Multiply-accumulates of all convolutions at the ratios of a plan: as the tutorial counts, or with removal as executed.
+
+    What is removed are whole channels, and so a target should not be met by ratios of small maps that prune nothing when rounded.
+    """
+
+    def cost(plan: GatePlan) -> float:
+        if request.remove:
+            return count_macs(*widths_left(net, plan, request.changing)).macs_executed
+        return count_macs(net, plan).macs_counted
+
+    return cost
 
 
 def choose_for_latency(
@@ -146,7 +193,7 @@ def choose_for_latency(
         corrections += 1
         choice = _choice(start.plan, sensitivity, prices, limit=target.seconds(dense_s) * scale - fixed_s)
         predicted_s = choice.cost + fixed_s
-        timing = time_side_by_side(request, start.loaded, [GatedNetwork(start.loaded.model, choice.plan)], progress=progress)
+        timing = _timed_at(request, start, choice.plan, progress=progress)
         sample = timing.dynamic[-1]
         reached = reached_of(target, sample, baseline=timing.dense.best)
         progress.note(f"predicted {predicted_s * 1e3:.3f} ms, measured {sample.latency_s * 1e3:.3f} ms, {reached:.3f} of the target")
@@ -162,6 +209,13 @@ def choose_for_latency(
         corrections=corrections,
         sensitivity=sensitivity,
     )
+
+
+def _timed_at(request: SparsifyRequest, start: Start, plan: GatePlan, *, progress: Progress) -> SideBySide:
+    """What the network takes at some ratios; weights have no say in it."""
+    ready = settle(start.loaded, start.traced, plan, lessons=None, remove=request.ratios.remove, changing=request.ratios.changing)
+    network, _ = ready.gated(lessons=None, progress=progress)
+    return time_side_by_side(request, start.loaded, without_gates(start.loaded, network, ready.removal), [network], progress=progress)
 
 
 def sensitivity_of(request: SparsifyRequest, start: Start, *, progress: Progress) -> Sensitivity:
@@ -193,7 +247,8 @@ def _kernel_prices(request: SparsifyRequest, start: Start, *, progress: Progress
     found: dict[tuple[int, float, float], float] = {}
     for channels, positions in product(grid, grid):
         at = plan.with_ratios([channels] * plan.n_blocks, [positions] * plan.n_blocks)
-        costs = kernel_costs(start.net, at, threads=request.device.threads, batch=request.device.batch)
+        net, at = widths_left(start.net, at, request.ratios.changing) if request.ratios.remove else (start.net, at)
+        costs = kernel_costs(net, at, threads=request.device.threads, batch=request.device.batch)
         for block in range(plan.n_blocks):
             gates = [gate.consumer for gate in plan.gates if gate.block == block]
             found[(block, channels, positions)] = sum(costs[name].dynamic_s for name in gates)

@@ -9,6 +9,8 @@ from edgewise.recipes.requests import LEARNING_RATE, DataRequest, DeviceRequest,
 
 RAMP = 0.2
 """Share of training in which ratios rise to their targets: that of ``edgewise.dynamic.training``, known here without torch."""
+CHANGING = 0.3
+"""Share of the kept channels that may be others for every image: that of ``edgewise.dynamic.balancing``."""
 DENSE_DEVICES = ("openvino-cpu", "onnxruntime-cpu")
 """Runtimes that the dense network is timed in; the fastest counts."""
 
@@ -20,9 +22,12 @@ class RatioRequest:
     Attributes:
         channels: Pruned share of channels, one for all blocks or one for each; empty for 0 or for choosing.
         positions: The same for positions.
-        macs_at_most: Largest share of the convolutions' multiply-accumulates, as the tutorial counts them; none for no such target.
+        macs_at_most: Largest share of the convolutions' multiply-accumulates, as the tutorial counts them, or with removal as executed;
+            none for no such target.
         latency: Latency to reach; none for no such target.
         block_outputs: Prune also what convolutions read of sums.
+        remove: Remove for good what no image is to keep, so that the layers before have less to do, too.
+        changing: Share of the kept channels that may be others for every image, in [0, 1]; one for all blocks or one for each.
         images: Validation images that each block's sensitivity is judged by; at least 1.
     """
 
@@ -31,6 +36,8 @@ class RatioRequest:
     macs_at_most: float | None = None
     latency: LatencyTarget | None = None
     block_outputs: bool = False
+    remove: bool = False
+    changing: tuple[float, ...] = (CHANGING,)
     images: int = 1000
 
     def __post_init__(self) -> None:
@@ -39,6 +46,8 @@ class RatioRequest:
             wrong = [ratio for ratio in ratios if not 0 <= ratio < 1]
             if wrong:
                 raise PlanError(f"{flag} must lie in [0, 1), got {wrong[0]:g}")
+        if not self.changing or any(not 0 <= share <= 1 for share in self.changing):
+            raise PlanError(f"--changing must be shares in [0, 1], got {', '.join(f'{share:g}' for share in self.changing) or 'none'}")
         given = bool(self.channels or self.positions)
         ways = given + (self.macs_at_most is not None) + (self.latency is not None)
         if ways != 1:
@@ -102,6 +111,8 @@ class SparsifyRequest:
         ):
             if wanted and self.data is None:
                 raise UsageError(f"{flag} needs images, and so --data, got none; add --data digits or imagefolder:PATH")
+        if self.one_for_all and self.ratios.remove:
+            raise UsageError("--remove needs settled ratios, and --one-for-all keeps a range of them; leave one of the two out")
         if not 0 <= self.ramp <= 1:
             raise UsageError(f"--ramp must lie in [0, 1], got {self.ramp:g}")
         check_rate(self.lr)

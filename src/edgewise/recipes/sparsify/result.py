@@ -8,8 +8,9 @@ from typing import Any
 from edgewise._core.progress import Progress
 from edgewise._core.showing import counted
 from edgewise.dynamic import record_masks
-from edgewise.dynamic.accounting import MacCount, count_macs, macs_by_block
+from edgewise.dynamic.accounting import MacCount, count_macs, macs_by_block, macs_of
 from edgewise.dynamic.redundancy import redundancy_of
+from edgewise.dynamic.removing import Removal
 from edgewise.ir import NetSpec
 from edgewise.ir.gates import Gate, GatePlan
 from edgewise.measure.host import provenance
@@ -30,7 +31,7 @@ class Found:
     Attributes:
         loaded: The dense network.
         net: The same as hardware sees it.
-        plan: The gates.
+        plan: The gates and their ratios, of the dense network.
         chosen: How the ratios were chosen, or none where they were given.
         balanced: Layers whose maps were scaled, for attention to rank by their weights, too.
         judged: The gated network and the accuracies.
@@ -52,7 +53,9 @@ def result_value(
     request: SparsifyRequest, found: Found, *, settings: Mapping[str, Any], seconds: float, progress: Progress
 ) -> dict[str, Any]:
     """The content of ``result.json``; ``macs`` counts convolutions alone, as the tutorial does."""
-    judged, timing, count = found.judged, found.timing, count_macs(found.net, found.plan)
+    judged, timing, removal = found.judged, found.timing, found.judged.removal
+    left = found.net.with_widths(removal.widths.widths)
+    count = count_macs(left, removal.gates, given=found.net)
     fastest = None if timing is None else timing.dense.best
     last = None if timing is None else timing.dynamic[-1]
     return {
@@ -81,15 +84,21 @@ def result_value(
             "macs_executed": count.macs_executed,
             "reduction": count.reduction,
             "reduction_executed": count.reduction_executed,
-            "params": found.net.params,
+            "reduction_removed": count.reduction_removed,
+            "params": left.params,
             "latency_s": None if last is None else last.latency_s,
             "min_s": None if last is None else last.min_s,
         },
-        "ratios": {"channel": list(found.plan.channel_ratios), "spatial": list(found.plan.spatial_ratios)},
+        "ratios": {
+            "channel": list(found.plan.channel_ratios),
+            "spatial": list(found.plan.spatial_ratios),
+            "removed": removed_ratios(found.plan, removal),
+        },
         "latency": None if timing is None else timing.to_json(ideal=count.ideal_speedup),
         "accounting": _accounting(count),
-        "blocks": _blocks(found),
-        "gates": [_gate(gate) for gate in found.plan.gates],
+        "blocks": _blocks(found, left),
+        "widths": removal.widths.widths,
+        "gates": [_gate(gate, now) for gate, now in zip(found.plan.gates, removal.gates.gates, strict=True)],
         "budgets": _budgets(found),
         "redundancy": _redundancy(found, progress=progress),
         "chosen": None if found.chosen is None else found.chosen.to_json(),
@@ -109,7 +118,7 @@ def _masked(found: Found) -> list[str]:
         return []
     from edgewise.dynamic.running import masked_gates  # loads what runs networks
 
-    masked = masked_gates(found.loaded.model, found.plan)
+    masked = masked_gates(found.judged.model.plain(), found.judged.removal.gates)
     if not masked:
         return []
     return [
@@ -126,8 +135,23 @@ def _accounting(count: MacCount) -> dict[str, Any]:
     }
 
 
-def _blocks(found: Found) -> list[dict[str, Any]]:
-    macs = macs_by_block(found.net, found.plan)
+def removed_ratios(plan: GatePlan, removal: Removal) -> list[float]:
+    """Share of the channels of each block's gated maps that are removed for good.
+
+    Args:
+        plan: The gates of the network as it was.
+        removal: What was removed.
+    """
+    before, after = [0] * plan.n_blocks, [0] * plan.n_blocks
+    for gate, now in zip(plan.gates, removal.gates.gates, strict=True):
+        before[gate.block] += gate.channels
+        after[gate.block] += now.channels
+    return [1 - left / max(all_, 1) for all_, left in zip(before, after, strict=True)]
+
+
+def _blocks(found: Found, left: NetSpec) -> list[dict[str, Any]]:
+    removal = found.judged.removal
+    macs, removed = macs_by_block(found.net, found.plan), removed_ratios(found.plan, removal)
     rows = []
     for block in range(found.plan.n_blocks):
         gates = [gate for gate in found.plan.gates if gate.block == block]
@@ -137,22 +161,25 @@ def _blocks(found: Found) -> list[dict[str, Any]]:
                 "hw": list(found.net.layer(gates[0].producer).out_hw),
                 "gates": len(gates),
                 "macs": macs[block],
+                "macs_counted": sum(macs_of(left, gate) for gate in removal.gates.gates if gate.block == block),
                 "channel_ratio": gates[0].channel_ratio,
                 "spatial_ratio": gates[0].spatial_ratio,
+                "removed_ratio": removed[block],
             }
         )
     return rows
 
 
-def _gate(gate: Gate) -> dict[str, Any]:
+def _gate(gate: Gate, now: Gate) -> dict[str, Any]:
     return {
         "consumer": gate.consumer,
         "producer": gate.producer,
         "block": gate.block,
         "channels": gate.channels,
-        "kept_channels": gate.kept_channels,
+        "channels_left": now.channels,
+        "kept_channels": now.kept_channels,
         "positions": math.prod(gate.hw),
-        "kept_positions": gate.kept_positions,
+        "kept_positions": now.kept_positions,
     }
 
 
@@ -181,5 +208,6 @@ def _redundancy(found: Found, *, progress: Progress) -> list[dict[str, Any]]:
         return []
     batches = list(first_images(found.data.validation, _MASK_IMAGES))
     progress.start("recording masks", len(batches))
-    masks = record_masks(found.judged.model.plain(), found.plan, batches, progress=progress)
-    return [row.to_json() for row in redundancy_of(found.plan, masks)]
+    removal = found.judged.removal
+    masks = record_masks(found.judged.model.plain(), removal.gates, batches, progress=progress)
+    return [row.to_json() for row in redundancy_of(found.plan, removal.masks_before(found.plan, masks))]

@@ -23,6 +23,7 @@ from edgewise.recipes.sparsify.latency import time_dense, time_side_by_side
 from edgewise.recipes.sparsify.ratios import Chosen, choose_for_latency, choose_for_macs, gates_of, refined_for_macs, sensitivity_of
 from edgewise.recipes.sparsify.request import SparsifyRequest
 from edgewise.recipes.sparsify.result import Found, result_value
+from edgewise.recipes.sparsify.settling import without_gates
 from edgewise.recipes.sparsify.start import Start
 from edgewise.recipes.sparsify.training import Judged, timed, train_gated
 from edgewise.recipes.training import open_training
@@ -162,7 +163,7 @@ def _measured(request: SparsifyRequest, found: Found, *, progress: Progress) -> 
         return found
     judged, loaded = found.judged, found.loaded
     network = judged.model
-    timing = time_side_by_side(request, loaded, _at_budgets(network), progress=progress)
+    timing = time_side_by_side(request, loaded, without_gates(loaded, network, judged.removal), _at_budgets(network), progress=progress)
     if network.budgets:
         network = timed(network, tuple(sample.latency_s for sample in timing.dynamic)).eval()
     return replace(found, judged=replace(judged, model=network), timing=timing)
@@ -179,7 +180,8 @@ def _at_budgets(network: GatedNetwork) -> list[GatedNetwork]:
 
 def _finish(request: SparsifyRequest, found: Found, *, settings: Mapping[str, Any], seconds: float, progress: Progress) -> SparsifyResult:
     loaded, judged = found.loaded, found.judged
-    record = loaded.record.followed_by(judged.model.full_plan, trained=loaded.trained or judged.fine_tuned)
+    trained = loaded.trained or judged.fine_tuned
+    record = without_gates(loaded, judged.model, judged.removal).record.followed_by(judged.model.full_plan, trained=trained)
     model = LoadedModel(model=judged.model, record=record, name=str(request.out or f"{loaded.name}, pruned"), example=loaded.example)
     value = result_value(request, found, settings=settings, seconds=seconds, progress=progress)
     if request.out is not None:
@@ -227,6 +229,8 @@ def _settings(request: SparsifyRequest, loaded: LoadedModel) -> dict[str, Any]:
         "macs at most": request.ratios.macs_at_most,
         "latency": None if request.ratios.latency is None else str(request.ratios.latency),
         "block outputs": request.ratios.block_outputs,
+        "remove": request.ratios.remove,
+        "changing": request.ratios.changing,
         "images": request.ratios.images,
         "threads": request.device.threads,
         "batch": request.device.batch,

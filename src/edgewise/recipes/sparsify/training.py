@@ -1,5 +1,6 @@
 """The accuracy side of sparsify: training with the masks on, and judging dense and pruned."""
 
+import json
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,15 +8,18 @@ from typing import Any
 
 from torch import nn
 
+from edgewise._core.errors import EdgewiseError, RunError
+from edgewise._core.files import write_json
 from edgewise._core.progress import Progress
 from edgewise.dynamic import GatedNetwork
-from edgewise.dynamic.training import ONE_FOR_ALL_RATE, RatioAscent, SandwichSampling, hints_of, leak_for
+from edgewise.dynamic.removing import Removal
+from edgewise.dynamic.training import ONE_FOR_ALL_RATE, RatioAscent, SandwichSampling, leak_for
+from edgewise.ir import WidthPlan
 from edgewise.ir.gates import Budget, GatePlan
 from edgewise.measure.lock import untimed
 from edgewise.models.weights import load_weights, save_weights
-from edgewise.recipes.records import LoadedModel
-from edgewise.recipes.refitting import balanced, refit_pruned
 from edgewise.recipes.sparsify.request import SparsifyRequest
+from edgewise.recipes.sparsify.settling import Settled, settle
 from edgewise.recipes.sparsify.start import Start, held_out
 from edgewise.recipes.training import (
     CHECKPOINT_FILE,
@@ -34,6 +38,8 @@ from edgewise.train.loop import Checkpoint, FineTune, FineTuneResult, Goal, fine
 
 BALANCED_FILE = "balanced.safetensors"
 """In an unfinished run: the dense weights that gates were put into, and that teach."""
+REMOVED_FILE = "removed.json"
+"""In an unfinished run: which channels stay."""
 BUDGET_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Shares of the ratios that a one-for-all network keeps statistics for."""
 _SCORING_BATCHES = 8
@@ -45,6 +51,7 @@ class Judged:
 
     Attributes:
         model: The network with its gates.
+        removal: What was removed for good before, and the gates on the rest.
         fine_tuned: Whether it saw training data.
         refitted: Layers whose weights were refitted to what the gates leave, before training.
         baseline: Accuracy of the dense network on the test part, or none.
@@ -61,6 +68,7 @@ class Judged:
     """
 
     model: GatedNetwork
+    removal: Removal
     fine_tuned: bool = False
     refitted: tuple[str, ...] = ()
     baseline: float | None = None
@@ -81,26 +89,23 @@ def train_gated(request: SparsifyRequest, start: Start, plan: GatePlan, *, progr
     Args:
         request: How to train.
         start: The network without gates, judged only if it was ever trained; and what to train and judge with.
-        plan: Gates and their ratios.
+        plan: Gates and their ratios, of the network as it is.
         progress: Is told how far it is.
     """
     dense, data = start.loaded, start.data
     if data is None:
-        return Judged(model=GatedNetwork(start.balanced.model, plan).eval())
+        ready = _settled(request, start, plan, None)
+        return Judged(model=ready.gated(lessons=None, progress=progress)[0], removal=ready.removal)
     assert request.data is not None
     tuned: FineTuneResult | None = None
     by_budget: tuple[float, ...] = ()
-    ready, settled, refitted = start.balanced, tuple[str, ...](), tuple[str, ...]()
-    if request.one_for_all:
-        network = GatedNetwork(ready.model, plan).eval()
-    else:
-        lessons = lessons_of(data)
-        ready, settled = _settled(request, start, plan, lessons)
-        network = GatedNetwork(ready.model, plan).eval()
-        refitted = refit_pruned(ready, start.traced, network, lessons=lessons, progress=progress)
+    lessons = None if request.one_for_all else lessons_of(data)
+    ready = _settled(request, start, plan, lessons)
+    network, refitted = ready.gated(lessons=lessons, progress=progress)
+    if not request.one_for_all:
         bring_to_start(network, data, request.out, resume=request.resume, progress=progress)
     if request.data.epochs or request.one_for_all:
-        tuned = _tuned(request, ready.model, network, data, leak=leak_for(plan, settled), progress=progress)
+        tuned = _tuned(request, ready, network, data, progress=progress)
         assert isinstance(tuned.model, GatedNetwork)
         network = tuned.model
     if request.one_for_all:
@@ -108,6 +113,7 @@ def train_gated(request: SparsifyRequest, start: Start, plan: GatePlan, *, progr
     judge = dense.trained
     return Judged(
         model=network,
+        removal=ready.removal,
         fine_tuned=True,
         refitted=refitted,
         baseline=accuracy_on(dense.model, data.test, gate=untimed) if judge else None,
@@ -118,28 +124,36 @@ def train_gated(request: SparsifyRequest, start: Start, plan: GatePlan, *, progr
         by_budget=by_budget,
         history=() if tuned is None else history_of(tuned),
         seconds=0.0 if tuned is None else tuned.seconds,
-        scratch=() if request.out is None else tuple(request.out / name for name in (START_FILE, BALANCED_FILE, CHECKPOINT_FILE)),
+        scratch=()
+        if request.out is None
+        else tuple(request.out / name for name in (START_FILE, REMOVED_FILE, BALANCED_FILE, CHECKPOINT_FILE)),
         warnings=() if tuned is None else warnings_of(tuned),
     )
 
 
-def _settled(request: SparsifyRequest, start: Start, plan: GatePlan, lessons: Lessons) -> tuple[LoadedModel, tuple[str, ...]]:
-    """The dense network with maps scaled for the ratios of the plan, and their readers; as an unfinished run left it, if there is one."""
-    if not start.loaded.trained:
-        return start.balanced, ()
-    kept = None if request.out is None else request.out / BALANCED_FILE
-    there = kept is not None and request.resume and kept.exists()
-    found, maps = balanced(start.loaded, start.traced, plan.gates, lessons=None if there else lessons)
-    if kept is not None and there:
-        load_weights(found.model, kept)  # images may come in another order by now
-    elif kept is not None:
-        save_weights(found.model, kept)
-    return found, maps
+def _settled(request: SparsifyRequest, start: Start, plan: GatePlan, lessons: Lessons | None) -> Settled:
+    """The network that gates are put into; as an unfinished run left it, if there is one. Without lessons it goes by weights alone."""
+    ratios, out = request.ratios, None if lessons is None else request.out
+    there = out is not None and request.resume and all((out / name).exists() for name in (REMOVED_FILE, BALANCED_FILE))
+    ready = settle(start.loaded, start.traced, plan, lessons=None if there else lessons, remove=ratios.remove, changing=ratios.changing)
+    if out is None:
+        return ready
+    if there:  # images may come in another order by now
+        load_weights(ready.dense.model, out / BALANCED_FILE)
+        return replace(ready, removal=Removal.of(start.net, plan, _widths_in(out / REMOVED_FILE)))
+    write_json(out / REMOVED_FILE, ready.removal.widths.to_json())
+    save_weights(ready.dense.model, out / BALANCED_FILE)
+    return ready
 
 
-def _tuned(
-    request: SparsifyRequest, dense: nn.Module, network: GatedNetwork, data: JudgedData, *, leak: float, progress: Progress
-) -> FineTuneResult:
+def _widths_in(path: Path) -> WidthPlan:
+    try:
+        return WidthPlan.from_json(json.loads(path.read_bytes()))
+    except (OSError, ValueError, EdgewiseError) as error:
+        raise RunError(f"{path} is damaged ({' '.join(str(error).split())}); delete the folder and start again") from error
+
+
+def _tuned(request: SparsifyRequest, ready: Settled, network: GatedNetwork, data: JudgedData, *, progress: Progress) -> FineTuneResult:
     assert request.data is not None
     plan = network.full_plan
     config = FineTune(
@@ -150,11 +164,11 @@ def _tuned(
     )
     goal = Goal(gate=untimed)
     if request.distill:
-        goal = replace(goal, teacher=dense, hints=hints_of(plan))
+        goal = replace(goal, teacher=ready.dense.model, hints=ready.hints)
     if request.one_for_all:
         goal = replace(goal, regime=SandwichSampling(plan=plan), evaluate=lambda trained: _score_of_ends(trained, plan, data))
     else:
-        goal = replace(goal, regime=RatioAscent(plan=plan, ramp=request.ramp, leak=leak))
+        goal = replace(goal, regime=RatioAscent(plan=plan, ramp=request.ramp, leak=leak_for(plan, ready.maps)))
     checkpoint = None if request.out is None else Checkpoint(path=request.out / CHECKPOINT_FILE, resume=request.resume)
     return fine_tune(network, data, config=config, goal=goal, checkpoint=checkpoint, progress=progress)
 
