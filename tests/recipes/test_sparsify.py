@@ -13,6 +13,7 @@ from edgewise._core.progress import SilentProgress
 from edgewise._core.units import parse_latency
 from edgewise.cli import main
 from edgewise.dynamic import GatedNetwork, balancing, running, training
+from edgewise.dynamic.choosing import Choice
 from edgewise.dynamic.refining import MOST_TRIALS
 from edgewise.dynamic.training import RatioAscent
 from edgewise.ir.gates import GatePlan
@@ -20,6 +21,7 @@ from edgewise.measure.sampling import Sample
 from edgewise.models.weights import save_weights
 from edgewise.recipes.requests import DataRequest, DeviceRequest, ModelRequest
 from edgewise.recipes.runs import load_model, load_run
+from edgewise.recipes.sparsify import ratios as ratios_module
 from edgewise.recipes.sparsify import request as request_module
 from edgewise.recipes.sparsify import training as course
 from edgewise.recipes.sparsify.latency import DenseTimes, SideBySide
@@ -241,27 +243,45 @@ def test_budgets_know_what_they_take(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert network.switch_to_latency(1.7e-3).share == 0.5
 
 
-def test_ratios_are_chosen_for_latency_and_corrected(trained: ModelRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Kernels that cost in proportion, a network that is measured 5 % slower than they promise.
+@pytest.mark.parametrize("slowness", [1.05, 0.8])
+def test_ratios_are_chosen_for_latency_and_corrected(slowness: float, trained: ModelRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kernels that cost in proportion, and a network that is measured slower than they promise, or faster."""
+
     def costs(net, plan, *, threads: int, batch: int = 1):
         shares = {gate.consumer: (1 - gate.channel_ratio) * (1 - gate.spatial_ratio) for gate in plan.gates}
         return {name: running.KernelCost(dense_s=1e-3, dynamic_s=1e-3 * share, path="channels") for name, share in shares.items()}
 
     measured: list[float] = []
 
-    def slower(request, loaded, left, networks, *, progress) -> SideBySide:
-        seconds = 1.05 * (1e-3 + sum(cost.dynamic_s for cost in costs(None, networks[0].plan, threads=1).values()))
+    def timed(request, loaded, left, networks, *, progress) -> SideBySide:
+        seconds = slowness * (1e-3 + sum(cost.dynamic_s for cost in costs(None, networks[0].plan, threads=1).values()))
         measured.append(seconds)
         return SideBySide(dense=dense, dynamic=(Sample(times_s=(seconds,)),), runtime="known", threads=1, batch=1)
 
     monkeypatch.setattr(running, "kernel_costs", costs)
-    monkeypatch.setattr("edgewise.recipes.sparsify.ratios.time_side_by_side", slower)
+    monkeypatch.setattr("edgewise.recipes.sparsify.ratios.time_side_by_side", timed)
     dense = DenseTimes(samples={"fast": Sample(times_s=(4e-3,))})
     monkeypatch.setattr("edgewise.recipes.sparsify.run.time_dense", lambda *_, **__: dense)
     ratios = RatioRequest(latency=parse_latency("0.7x"), images=32)
-    value = run_sparsify(request(None, model=trained, ratios=ratios, data=DataRequest(data="digits", epochs=0))).value
-    assert value["chosen"]["met"] and value["chosen"]["target"] == "0.7x" and measured[-1] <= 0.7 * 4e-3
-    assert any(value["ratios"]["channel"] + value["ratios"]["spatial"]) and value["chosen"]["corrections"] == len(measured) - 1
+    found = run_sparsify(request(None, model=trained, ratios=ratios, data=DataRequest(data="digits", epochs=0)))
+    chosen = found.value["chosen"]
+    assert chosen["met"] and chosen["target"] == "0.7x" and chosen["corrections"] == len(measured) - 1 >= 1
+    assert any(found.value["ratios"]["channel"] + found.value["ratios"]["spatial"])
+    taken = slowness * (1e-3 + sum(cost.dynamic_s for cost in costs(None, found.plan, threads=1).values()))
+    assert taken in measured and taken <= 0.7 * 4e-3
+    assert slowness > 1 or taken > min(measured), "the first choice is faster than asked, and a later one prunes less"
+
+
+@pytest.mark.parametrize(
+    ("reached", "losses", "best"),
+    [((0.8, 0.97, 1.02), (0.3, 0.2, 0.1), 1), ((1.3, 1.1, 1.2), (0.1, 0.3, 0.2), 1), ((0.9,), (0.1,), 0)],
+)
+def test_the_least_loss_that_meets_the_target_or_else_the_fastest(reached: tuple[float, ...], losses: tuple[float, ...], best: int) -> None:
+    tried = [
+        ratios_module._Tried(choice=Choice(plan=GatePlan(gates=()), loss=loss, cost=0.0), predicted_s=1.0, reached=share)
+        for share, loss in zip(reached, losses, strict=True)
+    ]
+    assert ratios_module._best(tried) is tried[best]
 
 
 def test_ours_runs_in_pytorch_where_openvino_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,6 @@
 """The gates of a network and their ratios: as given, or chosen for a target."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice, product
 from typing import Any
@@ -31,6 +31,8 @@ GRID = (0.2, 0.4, 0.6, 0.8, 0.9)
 MOST_CORRECTIONS = 3
 _STATISTICS_BATCHES = 4
 _BISECTIONS = 12
+_NEAR, _AIM = 0.95, 0.98
+"""A network faster than the first share of its target prunes more than it has to; corrections aim at the second."""
 _PLAIN = ("target", "predicted_loss", "predicted", "met", "corrections")
 
 
@@ -188,27 +190,46 @@ def choose_for_latency(
     target, dense_s = request.ratios.latency, dense.best.latency_s
     assert target is not None
     prices = _kernel_prices(request, start, progress=progress)
-    fixed_s, scale, corrections = dense_s - sum(prices.values_at(0.0, 0.0)), 1.0, -1
-    while corrections < MOST_CORRECTIONS:
-        corrections += 1
-        choice = _choice(start.plan, sensitivity, prices, limit=target.seconds(dense_s) * scale - fixed_s)
-        predicted_s = choice.cost + fixed_s
+    fixed_s, limit_s, tried = dense_s - sum(prices.values_at(0.0, 0.0)), target.seconds(dense_s), list[_Tried]()
+    while len(tried) <= MOST_CORRECTIONS:
+        choice = _choice(start.plan, sensitivity, prices, limit=limit_s - fixed_s)
+        if any(choice.plan == one.choice.plan for one in tried):
+            break
         timing = _timed_at(request, start, choice.plan, progress=progress)
         sample = timing.dynamic[-1]
-        reached = reached_of(target, sample, baseline=timing.dense.best)
-        progress.note(f"predicted {predicted_s * 1e3:.3f} ms, measured {sample.latency_s * 1e3:.3f} ms, {reached:.3f} of the target")
-        if reached <= 1:
+        one = _Tried(choice=choice, predicted_s=choice.cost + fixed_s, reached=reached_of(target, sample, baseline=timing.dense.best))
+        progress.note(
+            f"predicted {one.predicted_s * 1e3:.3f} ms, measured {sample.latency_s * 1e3:.3f} ms, {one.reached:.3f} of the target"
+        )
+        tried.append(one)
+        if _NEAR <= one.reached <= 1:
             break
-        scale *= 0.98 / reached
+        limit_s = one.predicted_s * _AIM / one.reached
+    found = _best(tried)
     return Chosen(
-        plan=choice.plan,
+        plan=found.choice.plan,
         target=str(target),
-        predicted_loss=choice.loss,
-        predicted=predicted_s,
-        met=reached <= 1,
-        corrections=corrections,
+        predicted_loss=found.choice.loss,
+        predicted=found.predicted_s,
+        met=found.reached <= 1,
+        corrections=len(tried) - 1,
         sensitivity=sensitivity,
     )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Tried:
+    """Ratios that were timed: what was predicted, and the latency as a share of the target."""
+
+    choice: Choice
+    predicted_s: float
+    reached: float
+
+
+def _best(tried: Sequence[_Tried]) -> _Tried:
+    """Of those that meet the target the one that loses least; where none does, the fastest."""
+    meeting = [one for one in tried if one.reached <= 1]
+    return min(meeting, key=lambda one: one.choice.loss) if meeting else min(tried, key=lambda one: one.reached)
 
 
 def _timed_at(request: SparsifyRequest, start: Start, plan: GatePlan, *, progress: Progress) -> SideBySide:
