@@ -1,4 +1,4 @@
-"""An interruption in the middle of training, for the tests of resumed runs."""
+"""Interruptions in the middle of training, for the tests of resumed runs."""
 
 from edgewise._core.progress import SilentProgress
 
@@ -15,4 +15,7 @@ class Interrupted(SilentProgress):
     def advance(self, steps: float = 1.0) -> None:
         self._left -= self._counting
         if self._left == 0:
-            raise KeyboardInterrupt
+            self.end()
+
+    def end(self) -> None:
+        raise KeyboardInterrupt

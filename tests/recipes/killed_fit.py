@@ -7,26 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from edgewise._core.progress import SilentProgress
 from edgewise._core.units import parse_latency
 from edgewise.recipes.fit import run_fit
 from edgewise.recipes.requests import DataRequest, DeviceRequest, FitRequest, ModelRequest
+from recipes.interrupted import Interrupted
 from recipes.known_device import KnownDevice
 
 
-class Killer(SilentProgress):
-    """Ends the process without a chance to say goodbye, so many steps into fine-tuning."""
+class Killer(Interrupted):
+    """Ends the process without a chance to say goodbye, one step after so many of fine-tuning."""
 
     def __init__(self, steps: int) -> None:
-        self._left, self._counting = steps, False
+        super().__init__(steps + 1)
 
-    def start(self, label: str, total: float) -> None:
-        self._counting = label == "fine-tuning"
-
-    def advance(self, steps: float = 1.0) -> None:
-        self._left -= self._counting
-        if self._left < 0:
-            os.kill(os.getpid(), signal.SIGKILL)
+    def end(self) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def request(run: Path, *, resume: bool) -> FitRequest:

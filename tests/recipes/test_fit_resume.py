@@ -17,7 +17,8 @@ from edgewise._core.progress import SilentProgress
 from edgewise.recipes.fit import run_fit
 from edgewise.recipes.training import CHECKPOINT_FILE, START_FILE
 from edgewise.recipes.unfinished import ATTEMPT_FILE
-from recipes.killed_fit import Killer, request
+from recipes.interrupted import Interrupted
+from recipes.killed_fit import request
 from recipes.known_device import KnownDevice
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -82,15 +83,6 @@ def test_without_resume_an_unfinished_run_is_not_touched(run: Path, known_device
     with pytest.raises(UsageError, match="holds an unfinished run; add --resume"):
         run_fit(request(run, resume=False))
     assert {path.name: sha256_of(path) for path in run.iterdir()} == before
-
-
-class Interrupted(Killer):
-    """Ctrl-C in place of a kill."""
-
-    def advance(self, steps: float = 1.0) -> None:
-        self._left -= self._counting
-        if self._left == 0:
-            raise KeyboardInterrupt
 
 
 def test_ctrl_c_while_fine_tuning_can_be_resumed(run: Path, tmp_path: Path, known_device: KnownDevice):

@@ -1,6 +1,6 @@
 """The gates of a network and their ratios: as given, or chosen for a target."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice, product
 from typing import Any
@@ -18,11 +18,11 @@ from edgewise.ir.gates import GatePlan
 from edgewise.measure.lock import untimed
 from edgewise.recipes.sparsify.latency import DenseTimes, SideBySide, time_side_by_side
 from edgewise.recipes.sparsify.request import RatioRequest, SparsifyRequest
-from edgewise.recipes.sparsify.settling import settle, without_gates
+from edgewise.recipes.sparsify.settling import settle
 from edgewise.recipes.sparsify.start import Start, held_out
 from edgewise.recipes.timing import reached_of
 from edgewise.recipes.training import lessons_of
-from edgewise.train.batches import first_images
+from edgewise.train.batches import JudgedData, first_images
 from edgewise.train.calibrate import recalibrate_batch_norm
 from edgewise.train.evaluate import mean_cross_entropy
 
@@ -148,21 +148,39 @@ def refined_for_macs(request: SparsifyRequest, start: Start, chosen: Chosen, *, 
     ratios, data = request.ratios, start.data
     assert ratios.macs_at_most is not None and data is not None
     cost, total = _macs_cost(ratios, start.net), count_macs(start.net, chosen.plan).macs
-    train = list(islice(data.train, _STATISTICS_BATCHES))
-    batches, lessons = list(first_images(held_out(data), ratios.images)), lessons_of(data) if ratios.remove else None
+    batches = list(first_images(held_out(data), ratios.images))
+    made = _settled_networks(request, start, data) if ratios.remove else _balanced_networks(start, data)
 
     def judge(plan: GatePlan) -> float:
-        if ratios.remove:
-            ready = settle(start.loaded, start.traced, plan, lessons=lessons, remove=True, changing=ratios.changing)
-            network, _ = ready.gated(lessons=lessons, progress=SilentProgress())
-        else:
-            network = GatedNetwork(start.balanced.model, plan)
-            recalibrate_batch_norm(network, train, gate=untimed)
-        return mean_cross_entropy(network, batches, gate=untimed)
+        return mean_cross_entropy(made(plan), batches, gate=untimed)
 
     found = refine_ratios(chosen.plan, judge, cost, limit=ratios.macs_at_most * total, progress=progress)
     progress.note(f"ratios of all blocks together: cross entropy {found.loss_before:.3f} -> {found.loss:.3f} before training")
     return replace(chosen, plan=found.plan, predicted=cost(found.plan) / total, refined=found.to_json())
+
+
+def _balanced_networks(start: Start, data: JudgedData) -> Callable[[GatePlan], GatedNetwork]:
+    """Makes the network at the ratios of a plan, with statistics measured anew."""
+    train = list(islice(data.train, _STATISTICS_BATCHES))
+
+    def made(plan: GatePlan) -> GatedNetwork:
+        network = GatedNetwork(start.balanced.model, plan)
+        recalibrate_batch_norm(network, train, gate=untimed)
+        return network
+
+    return made
+
+
+def _settled_networks(request: SparsifyRequest, start: Start, data: JudgedData) -> Callable[[GatePlan], GatedNetwork]:
+    """Makes the network at the ratios of a plan as it will be trained: channels removed, layers refitted."""
+    lessons = lessons_of(data)
+
+    def made(plan: GatePlan) -> GatedNetwork:
+        ready = settle(start.loaded, start.traced, plan, lessons=lessons, remove=True, changing=request.ratios.changing)
+        network, _ = ready.gated(lessons=lessons, progress=SilentProgress())
+        return network
+
+    return made
 
 
 def _macs_cost(request: RatioRequest, net: NetSpec) -> PlanCost:
@@ -236,7 +254,7 @@ def _timed_at(request: SparsifyRequest, start: Start, plan: GatePlan, *, progres
     """What the network takes at some ratios; weights have no say in it."""
     ready = settle(start.loaded, start.traced, plan, lessons=None, remove=request.ratios.remove, changing=request.ratios.changing)
     network, _ = ready.gated(lessons=None, progress=progress)
-    return time_side_by_side(request, start.loaded, without_gates(start.loaded, network, ready.removal), [network], progress=progress)
+    return time_side_by_side(request, start.loaded, start.loaded, [network], progress=progress)  # what is left without gates is not asked
 
 
 def sensitivity_of(request: SparsifyRequest, start: Start, *, progress: Progress) -> Sensitivity:

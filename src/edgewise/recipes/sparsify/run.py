@@ -23,7 +23,7 @@ from edgewise.recipes.sparsify.latency import time_dense, time_side_by_side
 from edgewise.recipes.sparsify.ratios import Chosen, choose_for_latency, choose_for_macs, gates_of, refined_for_macs, sensitivity_of
 from edgewise.recipes.sparsify.request import SparsifyRequest
 from edgewise.recipes.sparsify.result import Found, result_value
-from edgewise.recipes.sparsify.settling import without_gates
+from edgewise.recipes.sparsify.settling import record_left, without_gates
 from edgewise.recipes.sparsify.start import Start
 from edgewise.recipes.sparsify.training import Judged, timed, train_gated
 from edgewise.recipes.training import open_training
@@ -181,7 +181,7 @@ def _at_budgets(network: GatedNetwork) -> list[GatedNetwork]:
 def _finish(request: SparsifyRequest, found: Found, *, settings: Mapping[str, Any], seconds: float, progress: Progress) -> SparsifyResult:
     loaded, judged = found.loaded, found.judged
     trained = loaded.trained or judged.fine_tuned
-    record = without_gates(loaded, judged.model, judged.removal).record.followed_by(judged.model.full_plan, trained=trained)
+    record = record_left(loaded, judged.removal).followed_by(judged.model.full_plan, trained=trained)
     model = LoadedModel(model=judged.model, record=record, name=str(request.out or f"{loaded.name}, pruned"), example=loaded.example)
     value = result_value(request, found, settings=settings, seconds=seconds, progress=progress)
     if request.out is not None:

@@ -12,7 +12,7 @@ from edgewise.dynamic.removing import Removal, plan_removal
 from edgewise.dynamic.training import hints_of
 from edgewise.ir import NetSpec, WidthPlan
 from edgewise.ir.gates import GatePlan
-from edgewise.recipes.records import LoadedModel
+from edgewise.recipes.records import LoadedModel, ModelRecord
 from edgewise.recipes.refitting import forward_of, refit_pruned
 from edgewise.recipes.training import Lessons
 from edgewise.trace import Traced
@@ -103,5 +103,9 @@ def without_gates(loaded: LoadedModel, network: GatedNetwork, removal: Removal) 
     """
     if not removal.widths.ties:
         return loaded
-    record = loaded.record.followed_by(removal.widths, trained=loaded.trained)
-    return replace(loaded, model=network.plain(), record=record, name=f"{loaded.name}, channels removed")
+    return replace(loaded, model=network.plain(), record=record_left(loaded, removal), name=f"{loaded.name}, channels removed")
+
+
+def record_left(loaded: LoadedModel, removal: Removal) -> ModelRecord:
+    """How to build what is left of a dense network again, tensors apart: its own record where nothing was removed."""
+    return loaded.record.followed_by(removal.widths, trained=loaded.trained) if removal.widths.ties else loaded.record
